@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C that Rust cannot call: static inlines, macros and bitfields of the kernel's headers, one
+ * function each, never a decision. bindgen derives the Rust prototypes from this file.
+ */
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/namei.h>
+#include <linux/cred.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/mnt_idmapping.h>
+#include <linux/exportfs.h>
+#include <linux/filelock.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include <linux/uuid.h>
+#include <linux/xattr.h>
+
+/* --- dentry --- */
+
+struct dentry *ovl_rs_helper_dget(struct dentry *dentry)
+{
+	return dget(dentry);
+}
+
+struct inode *ovl_rs_helper_d_inode_rcu(const struct dentry *dentry)
+{
+	return d_inode_rcu(dentry);
+}
+
+unsigned int ovl_rs_helper_d_flags(const struct dentry *dentry)
+{
+	return READ_ONCE(dentry->d_flags);
+}
+
+bool ovl_rs_helper_d_unhashed(const struct dentry *dentry)
+{
+	return d_unhashed(dentry);
+}
+
+bool ovl_rs_helper_d_can_lookup(const struct dentry *dentry)
+{
+	return d_can_lookup(dentry);
+}
+
+bool ovl_rs_helper_d_is_file(const struct dentry *dentry)
+{
+	return d_is_file(dentry);
+}
+
+bool ovl_rs_helper_d_is_reg(const struct dentry *dentry)
+{
+	return d_is_reg(dentry);
+}
+
+bool ovl_rs_helper_d_is_dir(const struct dentry *dentry)
+{
+	return d_is_dir(dentry);
+}
+
+bool ovl_rs_helper_d_is_symlink(const struct dentry *dentry)
+{
+	return d_is_symlink(dentry);
+}
+
+struct dentry *ovl_rs_helper_d_real(struct dentry *dentry, enum d_real_type type)
+{
+	return d_real(dentry, type);
+}
+
+/* Replaces the bits of @mask in d_flags by those of @flags. */
+void ovl_rs_helper_d_set_flags(struct dentry *dentry, unsigned int flags, unsigned int mask)
+{
+	spin_lock(&dentry->d_lock);
+	dentry->d_flags = (dentry->d_flags & ~mask) | (flags & mask);
+	spin_unlock(&dentry->d_lock);
+}
+
+void ovl_rs_helper_end_creating(struct dentry *child)
+{
+	end_creating(child);
+}
+
+struct dentry *ovl_rs_helper_end_creating_keep(struct dentry *child)
+{
+	return end_creating_keep(child);
+}
+
+void ovl_rs_helper_end_removing(struct dentry *child)
+{
+	end_removing(child);
+}
+
+int ovl_rs_helper_vfs_whiteout(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry)
+{
+	return vfs_whiteout(idmap, dir, dentry);
+}
+
+struct dentry *ovl_rs_helper_file_dentry(const struct file *file)
+{
+	return file_dentry(file);
+}
+
+/* --- inode --- */
+
+loff_t ovl_rs_helper_i_size_read(const struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+void ovl_rs_helper_i_size_write(struct inode *inode, loff_t size)
+{
+	i_size_write(inode, size);
+}
+
+void ovl_rs_helper_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+void ovl_rs_helper_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+bool ovl_rs_helper_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+void ovl_rs_helper_inode_set_creating(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	inode_state_set(inode, I_CREATING);
+	spin_unlock(&inode->i_lock);
+}
+
+/* Takes the mark that a directory is the upper or work directory of a mount. */
+bool ovl_rs_helper_inode_inuse_trylock(struct inode *inode)
+{
+	bool taken;
+
+	spin_lock(&inode->i_lock);
+	taken = !(inode_state_read(inode) & I_OVL_INUSE);
+	if (taken)
+		inode_state_set(inode, I_OVL_INUSE);
+	spin_unlock(&inode->i_lock);
+	return taken;
+}
+
+void ovl_rs_helper_inode_inuse_unlock(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	inode_state_clear(inode, I_OVL_INUSE);
+	spin_unlock(&inode->i_lock);
+}
+
+bool ovl_rs_helper_inode_is_inuse(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_OVL_INUSE;
+}
+
+/* Owner (through @idmap), mode, times and size of @real, all under @inode's lock. */
+void ovl_rs_helper_inode_copy_attr(struct inode *inode, struct inode *real,
+				   struct mnt_idmap *idmap)
+{
+	spin_lock(&inode->i_lock);
+	inode->i_uid = vfsuid_into_kuid(i_uid_into_vfsuid(idmap, real));
+	inode->i_gid = vfsgid_into_kgid(i_gid_into_vfsgid(idmap, real));
+	inode->i_mode = real->i_mode;
+	inode_set_atime_to_ts(inode, inode_get_atime(real));
+	inode_set_mtime_to_ts(inode, inode_get_mtime(real));
+	inode_set_ctime_to_ts(inode, inode_get_ctime(real));
+	i_size_write(inode, i_size_read(real));
+	spin_unlock(&inode->i_lock);
+}
+
+/* Modification and change time of @real, if either differs. */
+void ovl_rs_helper_inode_copy_mctime(struct inode *inode, struct inode *real)
+{
+	struct timespec64 mtime = inode_get_mtime(inode), real_mtime = inode_get_mtime(real);
+	struct timespec64 ctime = inode_get_ctime(inode), real_ctime = inode_get_ctime(real);
+
+	if (!timespec64_equal(&mtime, &real_mtime) || !timespec64_equal(&ctime, &real_ctime)) {
+		inode_set_mtime_to_ts(inode, real_mtime);
+		inode_set_ctime_to_ts(inode, real_ctime);
+	}
+}
+
+void ovl_rs_helper_inode_copy_atime(struct inode *inode, struct inode *real)
+{
+	inode_set_atime_to_ts(inode, inode_get_atime(real));
+}
+
+/* Is there a hashed alias of @inode other than @dentry? */
+bool ovl_rs_helper_inode_has_other_alias(struct inode *inode, const struct dentry *dentry)
+{
+	struct dentry *alias;
+
+	spin_lock(&inode->i_lock);
+	for_each_alias(alias, inode) {
+		if (alias != dentry && !d_unhashed(alias))
+			break;
+	}
+	spin_unlock(&inode->i_lock);
+	return alias;
+}
+
+void ovl_rs_helper_inode_dont_cache_acl(struct inode *inode)
+{
+#ifdef CONFIG_FS_POSIX_ACL
+	inode->i_acl = ACL_DONT_CACHE;
+	inode->i_default_acl = ACL_DONT_CACHE;
+#endif
+}
+
+void ovl_rs_helper_inode_init_owner(struct mnt_idmap *idmap, struct inode *inode,
+				    const struct inode *dir, umode_t mode)
+{
+	inode_init_owner(idmap, inode, dir, mode);
+}
+
+/*
+ * Overlays stack on overlays, so the locks of an overlay inode are classed by the depth of its
+ * superblock; see the lock order in dir.rs.
+ */
+void ovl_rs_helper_inode_lock_classes(struct inode *inode, struct mutex *object)
+{
+#ifdef CONFIG_LOCKDEP
+	static struct lock_class_key file_key[FILESYSTEM_MAX_STACK_DEPTH];
+	static struct lock_class_key dir_key[FILESYSTEM_MAX_STACK_DEPTH];
+	static struct lock_class_key object_key[FILESYSTEM_MAX_STACK_DEPTH];
+	int depth = clamp(inode->i_sb->s_stack_depth - 1, 0, FILESYSTEM_MAX_STACK_DEPTH - 1);
+
+	if (S_ISDIR(inode->i_mode))
+		lockdep_set_class(&inode->i_rwsem, &dir_key[depth]);
+	else
+		lockdep_set_class(&inode->i_rwsem, &file_key[depth]);
+	lockdep_set_class(object, &object_key[depth]);
+#endif
+}
+
+void *ovl_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache, gfp_t gfp)
+{
+	return alloc_inode_sb(sb, cache, gfp);
+}
+
+void ovl_rs_helper_mutex_init(struct mutex *lock)
+{
+	mutex_init(lock);
+}
+
+/* --- super block --- */
+
+/* FILEID_INO32_GEN if file handles are the generic 32 bit ones, 0 if there are none, else -1. */
+int ovl_rs_helper_sb_handle_type(struct super_block *sb)
+{
+	if (!exportfs_can_decode_fh(sb->s_export_op))
+		return 0;
+	return sb->s_export_op->encode_fh == generic_encode_ino32_fh ? FILEID_INO32_GEN : -1;
+}
+
+bool ovl_rs_helper_sb_has_encoding(const struct super_block *sb)
+{
+	return sb_has_encoding(sb);
+}
+
+bool ovl_rs_helper_sb_same_encoding(const struct super_block *a, const struct super_block *b)
+{
+	return sb_same_encoding(a, b);
+}
+
+bool ovl_rs_helper_sb_has_strict_encoding(const struct super_block *sb)
+{
+	return sb_has_strict_encoding(sb);
+}
+
+void ovl_rs_helper_sb_set_encoding(struct super_block *sb, const struct super_block *from)
+{
+#if IS_ENABLED(CONFIG_UNICODE)
+	sb->s_encoding = from->s_encoding;
+	sb->s_encoding_flags = from->s_encoding_flags;
+#endif
+}
+
+bool ovl_rs_helper_is_casefolded(const struct inode *inode)
+{
+	return IS_CASEFOLDED(inode);
+}
+
+int ovl_rs_helper_sb_sync(struct super_block *sb)
+{
+	int err;
+
+	down_read(&sb->s_umount);
+	err = sync_filesystem(sb);
+	up_read(&sb->s_umount);
+	return err;
+}
+
+void ovl_rs_helper_sb_start_write(struct super_block *sb)
+{
+	sb_start_write(sb);
+}
+
+void ovl_rs_helper_sb_end_write(struct super_block *sb)
+{
+	sb_end_write(sb);
+}
+
+void ovl_rs_helper_uuid_to_fsid(const u8 *uuid, __kernel_fsid_t *fsid)
+{
+	*fsid = uuid_to_fsid(uuid);
+}
+
+/* --- mount --- */
+
+struct mnt_idmap *ovl_rs_helper_mnt_idmap(const struct vfsmount *mnt)
+{
+	return mnt_idmap(mnt);
+}
+
+void ovl_rs_helper_mnt_set_flags(struct vfsmount *mnt, int set, int clear)
+{
+	mnt->mnt_flags = (mnt->mnt_flags & ~clear) | set;
+}
+
+struct vfsmount *ovl_rs_helper_clone_private_mount(const struct path *path)
+{
+	/* Asks for CAP_SYS_ADMIN: that of the task, not of the credentials it works with. */
+	const struct cred *old = override_creds(current_real_cred());
+	struct vfsmount *mnt = clone_private_mount(path);
+
+	revert_creds(old);
+	return mnt;
+}
+
+/* --- credentials --- */
+
+const struct cred *ovl_rs_helper_override_creds(const struct cred *cred)
+{
+	return override_creds(cred);
+}
+
+const struct cred *ovl_rs_helper_revert_creds(const struct cred *old)
+{
+	return revert_creds(old);
+}
+
+const struct cred *ovl_rs_helper_current_cred(void)
+{
+	return current_cred();
+}
+
+bool ovl_rs_helper_current_is_init_user_ns(void)
+{
+	return current_user_ns() == &init_user_ns;
+}
+
+void ovl_rs_helper_cap_lower_sys_resource(struct cred *cred)
+{
+	cap_lower(cred->cap_effective, CAP_SYS_RESOURCE);
+}
+
+bool ovl_rs_helper_current_maps(kuid_t uid, kgid_t gid)
+{
+	return kuid_has_mapping(current_user_ns(), uid) && kgid_has_mapping(current_user_ns(), gid);
+}
+
+bool ovl_rs_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+int ovl_rs_helper_security_inode_copy_up(struct dentry *src, struct cred **new)
+{
+	return security_inode_copy_up(src, new);
+}
+
+int ovl_rs_helper_security_inode_copy_up_xattr(struct dentry *src, const char *name)
+{
+	return security_inode_copy_up_xattr(src, name);
+}
+
+int ovl_rs_helper_security_dentry_create_files_as(struct dentry *dentry, int mode,
+						  const struct qstr *name,
+						  const struct cred *old, struct cred *new)
+{
+	return security_dentry_create_files_as(dentry, mode, name, old, new);
+}
+
+const struct qstr *ovl_rs_helper_d_name(const struct dentry *dentry)
+{
+	return &dentry->d_name;
+}
+
+/* --- attributes --- */
+
+void ovl_rs_helper_iattr_set_owner(struct iattr *attr, kuid_t uid, kgid_t gid)
+{
+	attr->ia_vfsuid = VFSUIDT_INIT(uid);
+	attr->ia_vfsgid = VFSGIDT_INIT(gid);
+}
+
+void ovl_rs_helper_do_delayed_call(struct delayed_call *call)
+{
+	do_delayed_call(call);
+}
+
+/* --- files --- */
+
+struct inode *ovl_rs_helper_file_inode(const struct file *file)
+{
+	return file_inode(file);
+}
+
+void ovl_rs_helper_init_sync_kiocb(struct kiocb *kiocb, struct file *file)
+{
+	init_sync_kiocb(kiocb, file);
+}
