@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The runner: every test in a child process of its own, with a directory of its own, and the
+//! kernel log read after it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::mount::{self, UnmountFlags};
+
+use crate::check::R;
+use crate::env::{mounts_below, registered, T};
+use crate::kmsg::{alarm, Kmsg};
+use crate::sys::{self, End};
+use crate::{f, suite};
+
+/// One row of the table of tests.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn(&T) -> R,
+    intree_fails: Option<&'static str>,
+    only_type: Option<(&'static str, &'static str)>,
+    only_fs: Option<(&'static [&'static str], &'static str)>,
+}
+
+impl Case {
+    pub const fn new(name: &'static str, run: fn(&T) -> R) -> Self {
+        Self {
+            name,
+            run,
+            intree_fails: None,
+            only_type: None,
+            only_fs: None,
+        }
+    }
+
+    /// The kernel's own overlay fails this test, for this reason. It is an error if it passes.
+    pub const fn expect_intree_fail(mut self, why: &'static str) -> Self {
+        self.intree_fails = Some(why);
+        self
+    }
+
+    /// Says nothing about the kernel's own overlay, for this reason.
+    pub const fn rs_only(mut self, why: &'static str) -> Self {
+        self.only_type = Some(("overlay_rs", why));
+        self
+    }
+
+    /// Only these upper filesystems can do what the test needs, for this reason.
+    pub const fn only_fs(mut self, fs: &'static [&'static str], why: &'static str) -> Self {
+        self.only_fs = Some((fs, why));
+        self
+    }
+
+    fn skip(&self, fs: &str, ty: &str) -> Option<String> {
+        if let Some((t, why)) = self.only_type {
+            if t != ty {
+                return Some(format!("for {t} only: {why}"));
+            }
+        }
+        if let Some((list, why)) = self.only_fs {
+            if !list.contains(&fs) {
+                return Some(format!("not on {fs}: {why}"));
+            }
+        }
+        None
+    }
+}
+
+/// `cases! { "file"; test; test.expect_intree_fail("reason"); }`
+#[macro_export]
+macro_rules! cases {
+    ($pre:literal; $($f:ident $(. $m:ident ($($a:expr),*))* ;)*) => {
+        pub const TESTS: &[$crate::runner::Case] = &[
+            $($crate::runner::Case::new(concat!($pre, "/", stringify!($f)), $f)
+                $(.$m($($a),*))*),*
+        ];
+    };
+}
+
+struct Options {
+    fs: Vec<String>,
+    types: Vec<String>,
+    scale: u64,
+    timeout: u64,
+}
+
+/// Takes our own options out of the arguments; the rest is libtest-mimic's.
+fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), String> {
+    let list = |s: String| s.split(',').map(str::to_string).collect();
+    let mut o = Options {
+        fs: list("ext4,xfs,tmpfs".into()),
+        types: list("overlay_rs,overlay".into()),
+        scale: 100,
+        timeout: 600,
+    };
+    let mut rest = Vec::new();
+    let mut args = args;
+    while let Some(a) = args.next() {
+        let (key, mut val) = match a.split_once('=') {
+            Some((k, v)) => (k.to_string(), Some(v.to_string())),
+            None => (a.clone(), None),
+        };
+        let mut value = || {
+            val.take()
+                .or_else(|| args.next())
+                .ok_or(format!("{key} needs a value"))
+        };
+        match key.as_str() {
+            "--fs" => o.fs = list(value()?),
+            "--type" => o.types = list(value()?),
+            "--scale" => o.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
+            "--timeout" => o.timeout = value()?.parse().map_err(|e| format!("--timeout: {e}"))?,
+            _ => rest.push(a),
+        }
+    }
+    Ok((o, rest))
+}
+
+/// What the runner has to tell after the tests.
+#[derive(Default)]
+struct Notes {
+    skipped: Vec<String>,
+    intree: Vec<String>,
+}
+
+pub fn main() -> ExitCode {
+    let mut argv = std::env::args();
+    let prog = argv.next().unwrap_or_default();
+    let (o, rest) = match parse(argv) {
+        Ok(x) => x,
+        Err(e) => {
+            eprintln!("{prog}: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut args = Arguments::from_iter(std::iter::once(prog).chain(rest));
+    // The tests mount, and fork: one at a time, in the main thread.
+    args.test_threads = Some(1);
+
+    if !args.list {
+        if let Err(e) = usable(&o) {
+            eprintln!("ovl-tests: {e:#}");
+            return ExitCode::from(2);
+        }
+    }
+
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    let mut trials = Vec::new();
+    for case in suite::all() {
+        for fs in &o.fs {
+            for ty in &o.types {
+                trials.push(trial(case, fs, ty, &o, &notes));
+            }
+        }
+    }
+    let c = libtest_mimic::run(&args, trials);
+    if args.list {
+        return ExitCode::SUCCESS;
+    }
+    let n = notes.lock().unwrap();
+    let mut intree = n.intree.clone();
+    intree.sort();
+    if !intree.is_empty() {
+        println!("\nfailed by the kernel's own overlay, as the table says:");
+        intree.iter().for_each(|l| println!("  {l}"));
+    }
+    if !n.skipped.is_empty() {
+        println!("\nskipped:");
+        n.skipped.iter().for_each(|l| println!("  {l}"));
+    }
+    println!(
+        "\n{} passed, {} failed, {} skipped",
+        c.num_passed, c.num_failed, c.num_ignored
+    );
+    if c.num_passed + c.num_failed == 0 {
+        eprintln!("ovl-tests: no test ran");
+        return ExitCode::from(3);
+    }
+    c.exit_code()
+}
+
+/// The conditions without which no test makes sense.
+fn usable(o: &Options) -> R {
+    use anyhow::ensure;
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "the tests must run as root"
+    );
+    for ty in &o.types {
+        ensure!(
+            registered(ty)?,
+            "/proc/filesystems has no type {ty}: the module is not loaded"
+        );
+    }
+    for fs in &o.fs {
+        let d = PathBuf::from(format!("/mnt/{fs}"));
+        let t = f::text("/proc/self/mountinfo")?;
+        let at = format!(" {} ", d.display());
+        ensure!(
+            t.contains(&at),
+            "{} is not a mounted scratch filesystem",
+            d.display()
+        );
+    }
+    sys::umask(0o022);
+    Ok(())
+}
+
+fn trial(case: &'static Case, fs: &str, ty: &str, o: &Options, notes: &Arc<Mutex<Notes>>) -> Trial {
+    let name = format!("{}::{fs}::{ty}", case.name);
+    let (fs, ty) = (fs.to_string(), ty.to_string());
+    let (scale, timeout) = (o.scale, o.timeout);
+    let notes = notes.clone();
+    let title = name.clone();
+    Trial::ignorable_test(name, move || {
+        let skip = |why: String| {
+            let mut n = notes.lock().unwrap();
+            let line = format!("{}: {why}", title);
+            n.skipped.push(line);
+            Ok(Completion::ignored_with(why))
+        };
+        if let Some(why) = case.skip(&fs, &ty) {
+            return skip(why);
+        }
+        let expected = case.intree_fails.filter(|_| ty == "overlay");
+        match (one(case, &fs, &ty, scale, timeout), expected) {
+            (Done::Pass, None) => Ok(Completion::Completed),
+            (Done::Skip(why), _) => skip(why),
+            (Done::Fail(m), Some(why)) => {
+                let m = m.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+                let mut n = notes.lock().unwrap();
+                n.intree.push(format!("{title}: {why} [{m}]"));
+                Ok(Completion::Completed)
+            }
+            (Done::Pass, Some(why)) => Err(Failed::from(format!(
+                "the table says that the kernel's own overlay fails this test ({why}), but it passes"
+            ))),
+            (Done::Fail(m), None) | (Done::Alarm(m), _) => Err(Failed::from(m)),
+        }
+    })
+}
+
+enum Done {
+    Pass,
+    Skip(String),
+    Fail(String),
+    /// Whatever the test was to do, this is wrong.
+    Alarm(String),
+}
+
+/// Directories of other filesystems that a test may use besides its own.
+fn other_fs(fs: &str) -> &'static str {
+    let has = |f: &str| {
+        std::fs::read_to_string("/proc/self/mountinfo")
+            .is_ok_and(|t| t.contains(&format!(" /mnt/{f} ")))
+    };
+    if fs == "tmpfs" {
+        ["ext4", "xfs", "btrfs"]
+            .into_iter()
+            .find(|f| has(f))
+            .unwrap_or("tmpfs")
+    } else {
+        "tmpfs"
+    }
+}
+
+fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
+    let fail = |e: anyhow::Error| Done::Fail(format!("{e:#}"));
+    let mut log = match Kmsg::at_end() {
+        Ok(l) => l,
+        Err(e) => return fail(e),
+    };
+    let leaf = format!("t-{}", std::process::id());
+    let dir = Path::new("/mnt").join(fs).join(&leaf);
+    let other = Path::new("/mnt")
+        .join(other_fs(fs))
+        .join(format!("{leaf}-other"));
+    for d in [&dir, &other] {
+        if let Err(e) = f::mkdirs(d) {
+            return fail(e);
+        }
+    }
+
+    let mut done = match child(case, fs, ty, &dir, &other, scale, timeout) {
+        Ok(d) => d,
+        Err(e) => fail(e),
+    };
+
+    let hung = matches!(&done, Done::Alarm(_));
+    let mut trouble = Vec::new();
+    if !hung {
+        for d in [&dir, &other] {
+            clean(d, &mut trouble);
+        }
+    }
+    let lines = log.since();
+    if let Some(a) = alarm(&lines) {
+        trouble.push(format!("the kernel log has:\n{a}"));
+    }
+    if !trouble.is_empty() {
+        let before = match done {
+            Done::Fail(m) | Done::Alarm(m) => m + "\n",
+            _ => String::new(),
+        };
+        done = Done::Alarm(before + &trouble.join("\n"));
+    } else if let Done::Fail(m) = &mut done {
+        let own: Vec<&String> = lines.iter().filter(|l| l.starts_with("overlay")).collect();
+        if !own.is_empty() {
+            let own: Vec<&str> = own.iter().take(12).map(|s| s.as_str()).collect();
+            *m += &format!("\n    kernel log:\n      {}", own.join("\n      "));
+        }
+    }
+    done
+}
+
+/// Runs the test in a child and waits for it.
+fn child(
+    case: &Case,
+    fs: &str,
+    ty: &str,
+    dir: &Path,
+    other: &Path,
+    scale: u64,
+    timeout: u64,
+) -> R<Done> {
+    let run = case.run;
+    let mut c = sys::spawn(|| {
+        sys::new_group()?;
+        std::env::set_current_dir(dir)?;
+        let t = T::new(ty, fs, dir.into(), other.into(), scale)?;
+        run(&t)?;
+        Ok(String::new())
+    })?;
+    let end = c.wait(timeout)?;
+    let pid = c.pid();
+    let done = match end {
+        End::Ok(_) => Done::Pass,
+        End::Skip(s) => Done::Skip(s),
+        End::Err(_, m) => Done::Fail(m),
+        End::Died(st) => Done::Fail(format!("the test process died (wait status {st:#x})")),
+        End::Hung => {
+            let mut m = format!("the test did not end in {timeout} s;");
+            m += " what its processes wait for in the kernel:";
+            m += &stacks(pid);
+            sys::kill_group(pid);
+            match c.wait(30)? {
+                End::Hung => m += "\n(it cannot even be killed)",
+                _ => m += "\n(it ended when killed)",
+            }
+            return Ok(Done::Alarm(m));
+        }
+    };
+    sys::kill_group(pid);
+    Ok(done)
+}
+
+/// The kernel stacks of all threads of all processes of a group.
+fn stacks(group: i32) -> String {
+    let mut s = String::new();
+    for e in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(e.path().join("stat")).unwrap_or_default();
+        let after = stat.rsplit(')').next().unwrap_or("");
+        if after.split_whitespace().nth(2) != Some(&group.to_string()) {
+            continue;
+        }
+        for t in std::fs::read_dir(e.path().join("task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let st = std::fs::read_to_string(t.path().join("stack")).unwrap_or_default();
+            s += &format!("\n  task {}\n{st}", t.file_name().to_string_lossy());
+        }
+    }
+    s
+}
+
+/// Unmounts everything below a directory and removes it.
+fn clean(dir: &Path, trouble: &mut Vec<String>) {
+    for m in mounts_below(dir).unwrap_or_default() {
+        if let Err(e) = mount::unmount(&m, UnmountFlags::empty()) {
+            trouble.push(format!("unmount {}: {e}; it was detached", m.display()));
+            let _ = mount::unmount(&m, UnmountFlags::DETACH);
+        }
+    }
+    if std::fs::remove_dir_all(dir).is_ok() {
+        return;
+    }
+    // Immutable and append-only objects are in the way.
+    for e in walkdir::WalkDir::new(dir).into_iter().flatten() {
+        if e.file_type().is_file() || e.file_type().is_dir() {
+            if let Ok(f) = std::fs::File::open(e.path()) {
+                if let Ok(v) = sys::getflags(&f) {
+                    if v & 0x30 != 0 {
+                        let _ = sys::setflags(&f, v & !0x30);
+                    }
+                }
+            }
+        }
+    }
+    if let Err(e) = std::fs::remove_dir_all(dir) {
+        trouble.push(format!("cannot remove {}: {e}", dir.display()));
+    }
+}

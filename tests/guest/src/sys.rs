@@ -1,0 +1,649 @@
+// SPDX-License-Identifier: GPL-2.0
+//! System calls that no crate wraps, or not the way the tests need them. All unsafe code is here.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use crate::check::R;
+use anyhow::bail;
+
+fn cvt(r: libc::c_long) -> io::Result<libc::c_long> {
+    if r < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(r)
+    }
+}
+
+fn cvt_int(r: libc::c_int) -> io::Result<libc::c_int> {
+    cvt(r.into()).map(|v| v as libc::c_int)
+}
+
+/// `truncate` by path: unlike opening and `ftruncate`, one `setattr`.
+pub fn truncate(p: &CStr, len: u64) -> io::Result<()> {
+    // SAFETY: `p` is a C string.
+    cvt_int(unsafe { libc::truncate(p.as_ptr(), len as libc::off_t) }).map(drop)
+}
+
+/// A child process of the test.
+pub struct Child {
+    pid: libc::pid_t,
+    out: File,
+    reaped: bool,
+}
+
+/// Runs `job` in a forked child. What it returns is reported by [`Child::join`].
+pub fn spawn(job: impl FnOnce() -> R<String>) -> R<Child> {
+    let (rd, wr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: the test processes have one thread when they fork (threads are joined before).
+    let pid = cvt_int(unsafe { libc::fork() })?;
+    if pid == 0 {
+        drop(rd);
+        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        let (tag, msg) = match r {
+            Ok(Ok(s)) => (b'+', s),
+            Ok(Err(e)) => match e.downcast_ref::<crate::check::Skip>() {
+                Some(s) => (b'~', s.0.clone()),
+                None => (
+                    b'-',
+                    format!("{}\u{0}{e:#}", crate::check::Errno::errno(&e).unwrap_or(0)),
+                ),
+            },
+            Err(p) => {
+                let s = p
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| p.downcast_ref::<&str>().map(|s| s.to_string()));
+                (b'-', format!("0\u{0}panic: {}", s.unwrap_or_default()))
+            }
+        };
+        let mut w = File::from(wr);
+        let _ = w
+            .write_all(&[tag])
+            .and_then(|()| w.write_all(msg.as_bytes()));
+        drop(w);
+        // SAFETY: ends this process without running destructors that belong to the parent.
+        unsafe { libc::_exit(0) }
+    }
+    Ok(Child {
+        pid,
+        out: File::from(rd),
+        reaped: false,
+    })
+}
+
+/// What became of a [`Child`].
+pub enum End {
+    /// It returned this.
+    Ok(String),
+    /// It failed: errno (0 where there is none) and message.
+    Err(i32, String),
+    /// It cannot run here.
+    Skip(String),
+    /// It was ended by a signal or left without a word (wait status).
+    Died(i32),
+    /// It did not end in time.
+    Hung,
+}
+
+impl Child {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends a signal.
+    pub fn kill(&self, sig: i32) -> io::Result<()> {
+        // SAFETY: no memory is involved.
+        cvt_int(unsafe { libc::kill(self.pid, sig) }).map(drop)
+    }
+
+    /// Waits at most `secs` seconds.
+    pub fn wait(&mut self, secs: u64) -> R<End> {
+        let mut msg = Vec::new();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(secs);
+        loop {
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            let mut p = libc::pollfd {
+                fd: self.out.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one pollfd, valid for the call.
+            let n = unsafe { libc::poll(&mut p, 1, left.as_millis().min(1 << 30) as i32) };
+            if n < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) {
+                continue;
+            }
+            if n <= 0 {
+                return Ok(End::Hung);
+            }
+            let mut b = [0; 4096];
+            match self.out.read(&mut b)? {
+                0 => break,
+                n => msg.extend_from_slice(&b[..n]),
+            }
+        }
+        let mut status = 0;
+        // SAFETY: `status` is valid for the call.
+        cvt_int(unsafe { libc::waitpid(self.pid, &mut status, 0) })?;
+        self.reaped = true;
+        let text = String::from_utf8_lossy(msg.get(1..).unwrap_or(&[])).into_owned();
+        Ok(match msg.first() {
+            Some(b'+') => End::Ok(text),
+            Some(b'~') => End::Skip(text),
+            Some(b'-') => {
+                let (n, m) = text.split_once('\0').unwrap_or(("0", &text));
+                End::Err(n.parse().unwrap_or(0), m.to_string())
+            }
+            _ => End::Died(status),
+        })
+    }
+
+    /// Waits for a child that is to succeed, and returns what it returned.
+    pub fn join(mut self) -> R<String> {
+        match self.wait(600)? {
+            End::Ok(s) => Ok(s),
+            End::Skip(s) => Err(crate::check::Skip(s).into()),
+            End::Err(0, m) => bail!("in the child: {m}"),
+            End::Err(n, m) => Err(anyhow::Error::new(io::Error::from_raw_os_error(n))
+                .context(format!("in the child: {m}"))),
+            End::Died(st) => bail!("the child died (wait status {st:#x})"),
+            End::Hung => bail!("the child (pid {}) hangs", self.pid),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.kill(libc::SIGKILL);
+        }
+    }
+}
+
+/// Runs `job` in a child as this user and group, with no other groups and no capabilities.
+pub fn as_user(uid: u32, gid: u32, job: impl FnOnce() -> R) -> R {
+    as_user_groups(uid, gid, &[], job)
+}
+
+/// As [`as_user`], with supplementary groups.
+pub fn as_user_groups(uid: u32, gid: u32, groups: &[u32], job: impl FnOnce() -> R) -> R {
+    spawn(|| {
+        // SAFETY: `groups` is valid for the call; the others involve no memory. The raw system
+        // calls change this thread only, and it is the only one.
+        unsafe {
+            cvt(libc::syscall(
+                libc::SYS_setgroups,
+                groups.len(),
+                groups.as_ptr(),
+            ))?;
+            cvt(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
+            cvt(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
+        }
+        job().map(|()| String::new())
+    })?
+    .join()
+    .map(drop)
+}
+
+/// Drops one capability from the effective, permitted and bounding sets of this process.
+pub fn drop_cap(cap: u32) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Default, Clone, Copy)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut h = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    let mut d = [Data::default(); 2];
+    let (i, bit) = ((cap / 32) as usize, 1u32 << (cap % 32));
+    // SAFETY: header and data have the layout of version 3 and live through the calls.
+    unsafe {
+        cvt(libc::syscall(libc::SYS_capget, &mut h, d.as_mut_ptr()))?;
+        d[i].effective &= !bit;
+        d[i].permitted &= !bit;
+        d[i].inheritable &= !bit;
+        cvt(libc::syscall(libc::SYS_capset, &mut h, d.as_ptr()))?;
+    }
+    Ok(())
+}
+
+/// Sets the umask, returning the old one.
+pub fn umask(m: u32) -> u32 {
+    // SAFETY: no memory is involved.
+    unsafe { libc::umask(m) }
+}
+
+/// Puts this process in a process group of its own.
+pub fn new_group() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    cvt_int(unsafe { libc::setpgid(0, 0) }).map(drop)
+}
+
+/// Kills a process group.
+pub fn kill_group(pid: i32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(-pid, libc::SIGKILL) };
+}
+
+/// One entry of `getdents64`.
+#[derive(Clone, Debug)]
+pub struct Dirent {
+    pub name: String,
+    pub ino: u64,
+    pub off: i64,
+    pub kind: u8,
+}
+
+/// One `getdents64` call with a buffer of this size; empty at the end of the directory.
+pub fn getdents(dir: &File, size: usize) -> io::Result<Vec<Dirent>> {
+    let mut buf = vec![0u8; size];
+    // SAFETY: the buffer is valid for `size` bytes.
+    let n = cvt(unsafe {
+        libc::syscall(
+            libc::SYS_getdents64,
+            dir.as_raw_fd(),
+            buf.as_mut_ptr(),
+            size,
+        )
+    })? as usize;
+    let mut v = Vec::new();
+    let mut at = 0;
+    while at < n {
+        let b = &buf[at..n];
+        let u64_at = |i: usize| u64::from_ne_bytes(b[i..i + 8].try_into().unwrap());
+        let len = u16::from_ne_bytes([b[16], b[17]]) as usize;
+        let name = &b[19..len];
+        let name = &name[..name.iter().position(|c| *c == 0).unwrap_or(name.len())];
+        v.push(Dirent {
+            name: String::from_utf8_lossy(name).into_owned(),
+            ino: u64_at(0),
+            off: u64_at(8) as i64,
+            kind: b[18],
+        });
+        at += len;
+    }
+    Ok(v)
+}
+
+/// `lseek` with a raw offset, which directories need.
+pub fn lseek(f: &File, off: i64, whence: i32) -> io::Result<i64> {
+    // SAFETY: no memory is involved.
+    cvt(unsafe { libc::lseek(f.as_raw_fd(), off, whence) })
+}
+
+/// A lock, as `fcntl` takes it.
+pub fn setlk(f: &File, cmd: i32, kind: i32, start: i64, len: i64) -> io::Result<()> {
+    // SAFETY: `flock` is plain data, valid when zeroed.
+    let mut l: libc::flock = unsafe { std::mem::zeroed() };
+    l.l_type = kind as i16;
+    l.l_whence = libc::SEEK_SET as i16;
+    l.l_start = start;
+    l.l_len = len;
+    // SAFETY: `l` lives through the call.
+    cvt_int(unsafe { libc::fcntl(f.as_raw_fd(), cmd, &mut l) }).map(drop)
+}
+
+/// The kind of the lock that conflicts (`F_GETLK`, `F_OFD_GETLK`).
+pub fn getlk(f: &File, cmd: i32, kind: i32) -> io::Result<i32> {
+    // SAFETY: `flock` is plain data, valid when zeroed.
+    let mut l: libc::flock = unsafe { std::mem::zeroed() };
+    l.l_type = kind as i16;
+    // SAFETY: `l` lives through the call.
+    cvt_int(unsafe { libc::fcntl(f.as_raw_fd(), cmd, &mut l) })?;
+    Ok(l.l_type.into())
+}
+
+/// `fcntl` with an integer argument.
+pub fn fcntl(f: &File, cmd: i32, arg: i32) -> io::Result<i32> {
+    // SAFETY: no memory is involved.
+    cvt_int(unsafe { libc::fcntl(f.as_raw_fd(), cmd, arg) })
+}
+
+/// `FICLONERANGE`.
+pub fn clone_range(src: &File, off: u64, len: u64, dst: &File, to: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct Arg {
+        src: i64,
+        off: u64,
+        len: u64,
+        to: u64,
+    }
+    let a = Arg {
+        src: src.as_raw_fd().into(),
+        off,
+        len,
+        to,
+    };
+    // SAFETY: the argument has the layout of `struct file_clone_range`.
+    cvt_int(unsafe { libc::ioctl(dst.as_raw_fd(), 0x4020_940d, &a) }).map(drop)
+}
+
+/// `FIDEDUPERANGE` with one destination: bytes deduplicated, or the status as an errno.
+pub fn dedupe(src: &File, off: u64, len: u64, dst: &File, to: u64) -> io::Result<u64> {
+    #[repr(C)]
+    struct Arg {
+        off: u64,
+        len: u64,
+        count: u16,
+        pad: [u16; 3],
+        dst: i64,
+        to: u64,
+        bytes: u64,
+        status: i32,
+        pad2: u32,
+    }
+    let mut a = Arg {
+        off,
+        len,
+        count: 1,
+        pad: [0; 3],
+        dst: dst.as_raw_fd().into(),
+        to,
+        bytes: 0,
+        status: 0,
+        pad2: 0,
+    };
+    // SAFETY: the argument has the layout of `struct file_dedupe_range` with one entry.
+    cvt_int(unsafe { libc::ioctl(src.as_raw_fd(), 0xc018_9436, &mut a) })?;
+    if a.status < 0 {
+        return Err(io::Error::from_raw_os_error(-a.status));
+    }
+    Ok(a.bytes)
+}
+
+/// `FS_IOC_GETFLAGS`.
+pub fn getflags(f: &File) -> io::Result<u32> {
+    let mut v: libc::c_int = 0;
+    // SAFETY: the kernel writes an int.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), libc::FS_IOC_GETFLAGS, &mut v) })?;
+    Ok(v as u32)
+}
+
+/// `FS_IOC_SETFLAGS`.
+pub fn setflags(f: &File, flags: u32) -> io::Result<()> {
+    let v = flags as libc::c_int;
+    // SAFETY: the kernel reads an int.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), libc::FS_IOC_SETFLAGS, &v) }).map(drop)
+}
+
+/// `struct fsxattr`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FsxAttr {
+    pub xflags: u32,
+    pub extsize: u32,
+    pub nextents: u32,
+    pub projid: u32,
+    pub cowextsize: u32,
+    pad: [u8; 8],
+}
+
+/// `FS_IOC_FSGETXATTR`.
+pub fn fsgetxattr(f: &File) -> io::Result<FsxAttr> {
+    let mut a = FsxAttr::default();
+    // SAFETY: the argument has the layout of `struct fsxattr`.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0x801c_581f, &mut a) })?;
+    Ok(a)
+}
+
+/// `FS_IOC_FSSETXATTR`.
+pub fn fssetxattr(f: &File, a: &FsxAttr) -> io::Result<()> {
+    // SAFETY: the argument has the layout of `struct fsxattr`.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0x401c_5820, a) }).map(drop)
+}
+
+/// An ioctl with no argument that matters.
+pub fn ioctl0(f: &File, cmd: u64) -> io::Result<()> {
+    let mut buf = [0u8; 256];
+    // SAFETY: the buffer is larger than any argument of the commands that the tests try.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), cmd as _, buf.as_mut_ptr()) }).map(drop)
+}
+
+/// The extents of a file, as (logical, physical, length), by `FS_IOC_FIEMAP`.
+pub fn fiemap(f: &File) -> io::Result<Vec<(u64, u64, u64)>> {
+    const N: usize = 64;
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Extent {
+        logical: u64,
+        physical: u64,
+        length: u64,
+        r64: [u64; 2],
+        flags: u32,
+        r32: [u32; 3],
+    }
+    #[repr(C)]
+    struct Map {
+        start: u64,
+        length: u64,
+        flags: u32,
+        mapped: u32,
+        count: u32,
+        r: u32,
+        ext: [Extent; N],
+    }
+    let mut m = Map {
+        start: 0,
+        length: u64::MAX,
+        flags: 1,
+        mapped: 0,
+        count: N as u32,
+        r: 0,
+        ext: [Extent::default(); N],
+    };
+    // SAFETY: the argument has the layout of `struct fiemap` with N extents.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0xc020_660b, &mut m) })?;
+    let n = (m.mapped as usize).min(N);
+    Ok(m.ext[..n]
+        .iter()
+        .map(|e| (e.logical, e.physical, e.length))
+        .collect())
+}
+
+/// A kernel AIO context.
+pub struct Aio {
+    ctx: libc::c_ulong,
+}
+
+/// `struct iocb`.
+#[repr(C)]
+struct Iocb {
+    data: u64,
+    key: u32,
+    rw_flags: u32,
+    opcode: u16,
+    reqprio: i16,
+    fd: u32,
+    buf: u64,
+    nbytes: u64,
+    offset: i64,
+    r2: u64,
+    flags: u32,
+    resfd: u32,
+}
+
+/// One AIO request.
+pub enum Io<'a> {
+    Read(&'a mut [u8]),
+    Write(&'a [u8]),
+    Fsync,
+}
+
+impl Aio {
+    pub fn new(n: u32) -> io::Result<Self> {
+        let mut ctx: libc::c_ulong = 0;
+        // SAFETY: `ctx` is zero, as `io_setup` wants it, and lives through the call.
+        cvt(unsafe { libc::syscall(libc::SYS_io_setup, n, &mut ctx) })?;
+        Ok(Self { ctx })
+    }
+
+    /// Submits all requests (with their offsets) at once, waits for all, returns the results.
+    pub fn run(&self, f: &File, reqs: &mut [(i64, Io<'_>)]) -> io::Result<Vec<i64>> {
+        let mut cbs: Vec<Iocb> = reqs
+            .iter_mut()
+            .enumerate()
+            .map(|(i, (offset, io))| {
+                let (opcode, buf, nbytes) = match io {
+                    Io::Read(b) => (0, b.as_mut_ptr() as u64, b.len() as u64),
+                    Io::Write(b) => (1, b.as_ptr() as u64, b.len() as u64),
+                    Io::Fsync => (2, 0, 0),
+                };
+                Iocb {
+                    data: i as u64,
+                    key: 0,
+                    rw_flags: 0,
+                    opcode,
+                    reqprio: 0,
+                    fd: f.as_raw_fd() as u32,
+                    buf,
+                    nbytes,
+                    offset: *offset,
+                    r2: 0,
+                    flags: 0,
+                    resfd: 0,
+                }
+            })
+            .collect();
+        let ptrs: Vec<*mut Iocb> = cbs.iter_mut().map(|c| c as *mut Iocb).collect();
+        let n = ptrs.len();
+        // SAFETY: control blocks and buffers live until all events have come, below.
+        let done = cvt(unsafe { libc::syscall(libc::SYS_io_submit, self.ctx, n, ptrs.as_ptr()) })?;
+        let mut ev = vec![[0u64; 4]; n];
+        let mut res = vec![i64::MIN; n];
+        let mut got = 0;
+        while got < done as usize {
+            // SAFETY: `ev` has room for `n` events.
+            let k = cvt(unsafe {
+                libc::syscall(libc::SYS_io_getevents, self.ctx, 1, n, ev.as_mut_ptr(), 0)
+            })? as usize;
+            for e in &ev[..k] {
+                res[e[0] as usize] = e[2] as i64;
+            }
+            got += k;
+        }
+        Ok(res)
+    }
+}
+
+impl Drop for Aio {
+    fn drop(&mut self) {
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.ctx) };
+    }
+}
+
+/// `readahead`.
+pub fn readahead(f: &File, off: i64, len: usize) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    cvt(unsafe { libc::readahead(f.as_raw_fd(), off, len) } as libc::c_long).map(drop)
+}
+
+/// Starts an executable by descriptor-free `execve` in a child and waits: its exit code, or the
+/// errno of the failed `execve`.
+pub fn run(path: &Path, args: &[&str]) -> io::Result<i32> {
+    let st = std::process::Command::new(path).args(args).status()?;
+    Ok(st.code().unwrap_or(-1))
+}
+
+/// Removes a module: `delete_module`.
+pub fn delete_module(name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is a C string.
+    cvt(unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) })
+        .map(drop)
+}
+
+/// An inotify descriptor that does not block.
+pub struct Inotify {
+    f: File,
+}
+
+impl Inotify {
+    pub fn watch(p: &Path, mask: u32) -> io::Result<Self> {
+        let c = std::ffi::CString::new(p.as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: the descriptor is new and owned by nobody else; `c` is a C string.
+        let f = unsafe {
+            let fd = cvt_int(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC))?;
+            File::from(OwnedFd::from_raw_fd(fd as RawFd))
+        };
+        // SAFETY: `c` is a C string.
+        cvt_int(unsafe { libc::inotify_add_watch(f.as_raw_fd(), c.as_ptr(), mask) })?;
+        Ok(Self { f })
+    }
+
+    /// The union of the masks of all events that wait.
+    pub fn events(&mut self) -> u32 {
+        let mut all = 0;
+        let mut b = [0u8; 4096];
+        while let Ok(n) = self.f.read(&mut b) {
+            let mut at = 0;
+            while at + 16 <= n {
+                let w = |i: usize| u32::from_ne_bytes(b[at + i..at + i + 4].try_into().unwrap());
+                all |= w(4);
+                at += 16 + w(12) as usize;
+            }
+            if n == 0 {
+                break;
+            }
+        }
+        all
+    }
+}
+
+/// The physical frame number behind an address of this process (0: not present).
+pub fn pfn(addr: usize) -> R<u64> {
+    use std::os::unix::fs::FileExt;
+    let f = File::open("/proc/self/pagemap")?;
+    let mut b = [0u8; 8];
+    f.read_exact_at(&mut b, (addr / 4096 * 8) as u64)?;
+    let e = u64::from_ne_bytes(b);
+    Ok(if e >> 63 == 1 { e & ((1 << 55) - 1) } else { 0 })
+}
+
+/// Maps a file privately or shared.
+pub fn map(f: &File, len: usize, shared: bool) -> io::Result<memmap2::MmapMut> {
+    let mut o = memmap2::MmapOptions::new();
+    o.len(len);
+    // SAFETY: the tests accept that the file changes under the mapping: that is what they look at.
+    unsafe {
+        if shared {
+            o.map_mut(f)
+        } else {
+            o.map_copy(f)
+        }
+    }
+}
+
+/// Maps a file shared and read-only.
+pub fn map_ro(f: &File, len: usize) -> io::Result<memmap2::Mmap> {
+    // SAFETY: as in `map`.
+    unsafe { memmap2::MmapOptions::new().len(len).map(f) }
+}
+
+/// An anonymous buffer that starts on a page boundary, as O_DIRECT wants it.
+pub fn aligned(len: usize) -> io::Result<memmap2::MmapMut> {
+    memmap2::MmapMut::map_anon(len)
+}
+
+/// Blocks a signal in this process, so that a lease break does not end it.
+pub fn ignore_signal(sig: i32) {
+    // SAFETY: sets a disposition; no handler is involved.
+    unsafe { libc::signal(sig, libc::SIG_IGN) };
+}
+
+/// New user and mount namespaces for this process, with uid 0 mapped to the caller's uid.
+pub fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    cvt_int(unsafe { libc::unshare(flags) }).map(drop)
+}

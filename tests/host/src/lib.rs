@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Host tests of the pure logic.
