@@ -31,7 +31,7 @@ if [ -s /etc/resolv.conf ]; then
 	bind "$(realpath /etc/resolv.conf)" /etc/resolv.conf ro
 fi
 ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
-if [ -s "$ca" ]; then
+if [ -s "$ca" ] && [ -e "$tree/etc/ssl/certs/ca-certificates.crt" ]; then
 	bind "$(realpath "$ca")" /etc/ssl/certs/ca-certificates.crt ro
 fi
 while [ "$1" != -- ]; do

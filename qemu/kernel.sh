@@ -6,7 +6,7 @@
 #
 # $OVL_CACHE/kernel/RELEASE/ holds
 #   linux/     the source, untouched      stock/    its prepared build tree
-#   image/     vmlinuz and all modules    headers/  Debian's .config, Module.symvers
+#   image/     vmlinuz, lib/modules       headers/  Debian's .config, Module.symvers
 . "$(dirname "$0")/lib.sh"
 
 debs=$OVL_CACHE/debs/kernel
@@ -26,10 +26,10 @@ cached_releases() {
 packages_of() { # RELEASE
 	local series
 	series=$(echo "$1" | grep -oE '^[0-9]+\.[0-9]+')
-	echo "linux-binary-$1 linux-modules-$1 linux-headers-$1 linux-source-$series"
+	echo "linux-base-$1 linux-binary-$1 linux-modules-$1 linux-headers-$1 linux-source-$series"
 }
 
-have_debs() { # RELEASE: all four are here and are what they were
+have_debs() { # RELEASE: all are here and are what they were
 	[ -e "$debs/$1.sha256" ] && (cd "$debs" && sha256sum --quiet -c "$1.sha256")
 }
 
@@ -78,8 +78,11 @@ unpack() { # RELEASE DIR
 	while read -r _ d; do
 		case $d in linux-source-*) mkdir -p "$2/s"; dpkg-deb -x "$debs/$d" "$2/s" ;; *) dpkg-deb -x "$debs/$d" "$2/x" ;; esac
 	done <"$debs/$1.sha256"
-	mv "$2/x/boot/vmlinuz-$1" "$2/image/vmlinuz"
-	mv "$2/x/usr/lib/modules" "$2/image/modules"
+	mkdir "$2/image/lib"
+	mv "$2/x/usr/lib/modules" "$2/image/lib/"
+	mv "$2/image/lib/modules/$1/vmlinuz" "$2/image/"
+	rm -f "$2/image/lib/modules/$1"/{build,source,System.map,config}
+	in_tree "$2/image:/image" -- depmod -b /image "$1"
 	cp "$2/x/usr/src/linux-headers-$1/.config" "$2/headers/config"
 	cp "$2/x/usr/src/linux-headers-$1/Module.symvers" "$2/headers/"
 	tar -xJf "$2"/s/usr/src/linux-source-*.tar.xz -C "$2/linux" --strip-components=1

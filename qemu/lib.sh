@@ -102,18 +102,18 @@ step() {
 	note "done in $((SECONDS - start)) s (log: $log)"
 }
 
-# with_lock NAME CMD...: one builder at a time per cached thing.
+# with_lock NAME CMD...: one builder at a time per cached thing. Not to be
+# called in a condition: that would switch off `set -e` in all of CMD.
 with_lock() {
-	local name=$1 fd rc=0
+	local name=$1 fd
 	shift
 	exec {fd}>"$OVL_CACHE/locks/$name"
 	if ! flock -n "$fd"; then
 		note "waiting for another run that is making: $name"
 		flock "$fd"
 	fi
-	"$@" || rc=$?
+	"$@"
 	exec {fd}>&-
-	return "$rc"
 }
 
 # key TEXT...: a short name for "made from exactly this".
@@ -125,3 +125,11 @@ jobs_n() { nproc; }
 # The cached tree with the compilers, and the chosen kernel (see kernel.sh).
 OVL_TREE=$OVL_CACHE/tree/current
 kernel_dir() { echo "$OVL_CACHE/kernel/by-kver/${KVER:-newest}"; }
+# flavour_dir stock|debug: where that kernel's build tree and image/ are.
+flavour_dir() {
+	case $1 in
+	stock) readlink -f "$(kernel_dir)" ;;
+	debug) readlink -f "$(kernel_dir)/debug" ;;
+	*) die "there are two kernels, stock and debug, and '$1' is neither" ;;
+	esac
+}
