@@ -6,6 +6,7 @@
 //! not panic on any input, and knows no kernel type, so that the same files are compiled into the
 //! module and into the host tests in `tests/host/`.
 //!
+//! - [`bytes`]: searching and cutting byte strings.
 //! - [`escape`]: names of extended attributes: hidden, escaped, shown.
 //! - [`handle`]: file handle records, on disk, on the wire and as names in the index.
 //! - [`identity`]: device and inode numbers.
@@ -20,6 +21,7 @@
     reason = "a format is implemented and tested whole, also where the module uses a part of it"
 )]
 
+pub(crate) mod bytes;
 pub(crate) mod escape;
 pub(crate) mod handle;
 pub(crate) mod identity;

@@ -15,9 +15,12 @@
 
 use core::cell::Cell;
 
-use super::store::{
-    NoMemory,
-    Store, //
+use super::{
+    bytes,
+    store::{
+        NoMemory,
+        Store, //
+    }, //
 };
 
 /// The longest name of an xattr in bytes (`XATTR_NAME_MAX`).
@@ -163,8 +166,10 @@ impl Namespace {
             if rest.is_empty() {
                 return Ok(write);
             }
-            let len = rest.iter().position(|&byte| byte == 0).ok_or(BrokenList)?;
-            let name = rest.get(..len).unwrap_or(&[]);
+            let (name, Some(_)) = bytes::split(rest, 0) else {
+                return Err(BrokenList);
+            };
+            let len = name.len();
             // The bytes of the name to keep: up to `head`, and from `skip` on.
             let (head, skip) = match self.to_user(name, privileged) {
                 Shown::Hidden => (0, usize::MAX),

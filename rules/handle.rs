@@ -178,13 +178,13 @@ impl<'a> Handle<'a> {
     ///
     /// `None` if `words` is too short; [`MAX_FID_WORDS`] are enough for whatever this kernel made.
     pub(crate) fn fid_words(&self, words: &mut [u32]) -> Option<usize> {
-        let chunks = self.fid.chunks_exact(4);
-        let count = chunks.len();
-        if count > words.len() {
-            return None;
-        }
-        for (word, chunk) in words.iter_mut().zip(chunks) {
-            *word = u32::from_ne_bytes(*chunk.first_chunk::<4>()?);
+        let mut rest = self.fid;
+        let mut words = words.iter_mut();
+        let mut count: usize = 0;
+        while let Some((chunk, after)) = rest.split_first_chunk::<4>() {
+            *words.next()? = u32::from_ne_bytes(*chunk);
+            count = count.wrapping_add(1);
+            rest = after;
         }
         Some(count)
     }
@@ -248,19 +248,17 @@ pub(crate) fn decode_index_name(
     name: &[u8],
     out: &mut impl Store<u8>,
 ) -> Result<(), IndexNameError> {
-    let pairs = name.chunks_exact(2);
-    if pairs.len() < HEADER_LEN {
+    if name.len() < HEADER_LEN.saturating_mul(2) {
         return Err(IndexNameError::Invalid);
     }
-    for pair in pairs {
-        let byte = match *pair {
-            [high, low] => hex_value(high)
-                .zip(hex_value(low))
-                .map(|(high, low)| high.wrapping_shl(4) | low),
-            _ => None,
-        };
-        let byte = byte.ok_or(IndexNameError::Invalid)?;
+    let mut rest = name;
+    while let Some(([high, low], after)) = rest.split_first_chunk::<2>() {
+        let byte = hex_value(*high)
+            .zip(hex_value(*low))
+            .map(|(high, low)| high.wrapping_shl(4) | low)
+            .ok_or(IndexNameError::Invalid)?;
         out.try_push(byte).map_err(|_| IndexNameError::NoMemory)?;
+        rest = after;
     }
     Ok(())
 }

@@ -20,6 +20,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use super::store::{
     NoMemory,
     Store, //
@@ -27,6 +29,9 @@ use super::store::{
 
 /// A character device, the only type that a whiteout can have on a real file system.
 pub(crate) const DT_CHR: u8 = 2;
+
+/// The numbers that entries can have; the table stores them plus one.
+const IDS: Range<u32> = 0..u32::MAX;
 
 /// The number of slots that a hash table begins with.
 const FIRST_SLOTS: usize = 16;
@@ -192,18 +197,19 @@ fn hash(seed: [u64; 2], bytes: &[u8]) -> u32 {
         low ^ 0x6c79_6765_6e65_7261,
         high ^ 0x7465_6462_7974_6573,
     ];
-    let words = bytes.chunks_exact(8);
-    // The bytes that do not fill a word, with the length in the highest byte.
-    let mut last: u64 = 0;
-    for &byte in words.remainder().iter().rev() {
-        last = last.wrapping_shl(8) | u64::from(byte);
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        state = absorb(state, u64::from_le_bytes(*word));
+        rest = after;
     }
+    // The bytes that do not fill a word, with the length in the highest byte.
     let [len, ..] = bytes.len().to_le_bytes();
-    last |= u64::from(len).wrapping_shl(56);
-    for word in words {
-        if let Some(&word) = word.first_chunk::<8>() {
-            state = absorb(state, u64::from_le_bytes(word));
-        }
+    let mut last = u64::from(len);
+    for _ in rest.len()..7 {
+        last = last.wrapping_shl(8);
+    }
+    for &byte in rest.iter().rev() {
+        last = last.wrapping_shl(8) | u64::from(byte);
     }
     let [a, b, c, d] = absorb(state, last);
     let [a, b, c, d] = round(round(round([a, b, c ^ 0xff, d])));
@@ -288,8 +294,9 @@ impl<E: Store<Entry>, B: Store<u8>> Arena<E, B> {
     fn push(&mut self, new: &NewName<'_>, hash: u32) -> Result<EntryId, NoMemory> {
         // Numbers, lengths and offsets that do not fit are beyond any directory there is.
         let id = u32::try_from(self.len()).map_err(|_| NoMemory)?;
-        // One number less than there are, because the table stores them plus one.
-        id.checked_add(1).ok_or(NoMemory)?;
+        if !IDS.contains(&id) {
+            return Err(NoMemory);
+        }
         let old_len = self.bytes.as_slice().len();
         let key = new.key.filter(|key| !key.is_empty()).unwrap_or(&[]);
         let entry = Entry {
@@ -438,9 +445,11 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
             None => self.layer_start,
         };
         let rest = self.arena.entries.as_slice().get(from..)?;
-        let ahead = rest.iter().position(|entry| entry.kind == DT_CHR)?;
-        let id = u32::try_from(from.checked_add(ahead)?).ok()?;
-        self.arena.view(EntryId(id))
+        let first = u32::try_from(from).ok()?;
+        let (id, entry) = (first..u32::MAX)
+            .zip(rest)
+            .find(|(_, entry)| entry.kind == DT_CHR)?;
+        Some(entry.view(EntryId(id), self.arena.bytes.as_slice()))
     }
 
     /// The entry is a whiteout.
@@ -461,8 +470,7 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
     /// The entries in the order in which they came, removed ones left out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = View<'_>> {
         let bytes = self.arena.bytes.as_slice();
-        (0u32..)
-            .zip(self.arena.entries.as_slice())
+        IDS.zip(self.arena.entries.as_slice())
             .map(move |(id, entry)| entry.view(EntryId(id), bytes))
             .filter(|view| !view.flags.contains(Flags::REMOVED))
     }
@@ -471,7 +479,7 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
     ///
     /// On an error everything is given up.
     pub(crate) fn finish(mut self) -> Result<Listing<E, B, U>, NoMemory> {
-        for (id, entry) in (0u32..).zip(self.arena.entries.as_slice()) {
+        for (id, entry) in IDS.zip(self.arena.entries.as_slice()) {
             if !entry.flags.contains(Flags::PLACED) {
                 self.order.try_push(id)?;
             }
@@ -534,7 +542,7 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         }
         let table = self.table.as_mut_slice();
         table.fill(0);
-        for (id, entry) in (0u32..).zip(self.arena.entries.as_slice()) {
+        for (id, entry) in IDS.zip(self.arena.entries.as_slice()) {
             Self::link(table, entry.hash, EntryId(id));
         }
         Ok(())

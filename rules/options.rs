@@ -8,9 +8,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::{
-    NoMemory,
-    Store, //
+use super::{
+    bytes,
+    store::{
+        NoMemory,
+        Store, //
+    }, //
 };
 
 /// The number of lower layers, data-only ones included, that a mount may have.
@@ -245,7 +248,7 @@ impl<'a> Iterator for LowerDirs<'a> {
 /// Splits at the first `separator` that no backslash precedes; the separator is in neither part.
 fn split_unescaped(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let mut escaped = false;
-    let at = text.iter().position(|&byte| {
+    let at = bytes::find(text, |byte| {
         if escaped {
             escaped = false;
             return false;
@@ -321,17 +324,16 @@ pub(crate) fn split_lowerdirs(value: &[u8]) -> Result<LowerSplit<'_>, OptionErro
 /// are not. A backslash at the very end disappears. On an error `out` holds a part of the path.
 pub(crate) fn unescape_into(segment: &[u8], out: &mut impl Store<u8>) -> Result<(), NoMemory> {
     let mut rest = segment;
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
-        let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+    loop {
+        let (plain, from) = bytes::split(rest, b'\\');
         out.try_extend(plain)?;
         // The escaped byte is taken as it is, even if it is a backslash itself.
-        let Some((&byte, after)) = from.get(1..).and_then(|text| text.split_first()) else {
+        let Some((&byte, after)) = from.and_then(<[u8]>::split_first) else {
             return Ok(());
         };
         out.try_push(byte)?;
         rest = after;
     }
-    out.try_extend(rest)
 }
 
 /// Takes the first option off the data of `mount(2)`: options are separated by `,`, and a
@@ -356,7 +358,7 @@ pub(crate) const fn is_shown_escaped(byte: u8) -> bool {
 /// Passes an option's value to `emit` in pieces, escaped as `/proc/mounts` shows it.
 pub(crate) fn show_value(value: &[u8], emit: &mut dyn FnMut(&[u8])) {
     let mut rest = value;
-    while let Some(at) = rest.iter().position(|&byte| is_shown_escaped(byte)) {
+    while let Some(at) = bytes::find(rest, is_shown_escaped) {
         let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         if !plain.is_empty() {
             emit(plain);

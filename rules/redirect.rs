@@ -12,9 +12,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::{
-    NoMemory,
-    Store, //
+use super::{
+    bytes,
+    store::{
+        NoMemory,
+        Store, //
+    }, //
 };
 
 /// The length in bytes that an absolute redirect may have by default when it is made
@@ -41,21 +44,22 @@ impl<'a> Redirect<'a> {
     /// As in C the value ends at its first NUL. The names `.` and `..` pass: the lookup refuses
     /// them, as it does for every name that does not come from the VFS.
     pub(crate) fn parse(value: &'a [u8]) -> Result<Self, BadRedirect> {
-        let text = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        match text.strip_prefix(b"/") {
-            Some(path) => {
-                if path.split(|&byte| byte == b'/').any(<[u8]>::is_empty) {
-                    return Err(BadRedirect);
-                }
-                Ok(Self::Absolute(text))
+        let (text, _) = bytes::split(value, 0);
+        let Some(path) = text.strip_prefix(b"/") else {
+            if text.is_empty() || bytes::contains(text, b'/') {
+                return Err(BadRedirect);
             }
-            None => {
-                if text.is_empty() || text.contains(&b'/') {
-                    return Err(BadRedirect);
-                }
-                Ok(Self::Relative(text))
+            return Ok(Self::Relative(text));
+        };
+        let mut rest = Some(path);
+        while let Some(path) = rest {
+            let (component, after) = bytes::split(path, b'/');
+            if component.is_empty() {
+                return Err(BadRedirect);
             }
+            rest = after;
         }
+        Ok(Self::Absolute(text))
     }
 
     /// The value as it is stored.
@@ -135,10 +139,7 @@ impl Cursor {
         if prefix.last().is_some_and(|&byte| byte != b'/') {
             return None;
         }
-        let end = tail
-            .iter()
-            .position(|&byte| byte == b'/')
-            .unwrap_or(tail.len());
+        let end = bytes::find(tail, |byte| byte == b'/').unwrap_or(tail.len());
         let (name, rest) = tail.split_at_checked(end)?;
         Some(Component { prefix, name, rest })
     }
