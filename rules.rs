@@ -11,9 +11,13 @@
 //! - [`handle`]: file handle records, on disk, on the wire and as names in the index.
 //! - [`identity`]: device and inode numbers.
 //! - [`merge`]: the names of a merged directory.
+//! - [`metacopy`]: files whose data is in a lower layer.
+//! - [`nlink`]: link counts of indexed objects.
 //! - [`options`]: mount options and how they depend on each other.
+//! - [`protattr`]: the append-only and immutable flags.
 //! - [`redirect`]: redirects to where an object was in the lower layers.
 //! - [`store`]: growable storage that belongs to the caller.
+//! - [`tempname`]: names of temporary objects.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -26,6 +30,10 @@ pub(crate) mod escape;
 pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod merge;
+pub(crate) mod metacopy;
+pub(crate) mod nlink;
 pub(crate) mod options;
+pub(crate) mod protattr;
 pub(crate) mod redirect;
 pub(crate) mod store;
+pub(crate) mod tempname;
