@@ -1,0 +1,688 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One object: the private data of an overlay inode, and what is known about its dentries.
+//!
+//! # What it is made of
+//!
+//! An object has an upper part, lower parts (topmost first), or both. The upper part appears at most
+//! once, by copy-up, and stays; the lower parts are set when the inode is made and never change.
+//! Both are read without a lock, also by path walks under RCU.
+//!
+//! # Locks
+//!
+//! The object's mutex ([`OvlInode::object_lock`]) orders copy-up, changes of the link count and other
+//! things that must happen once. It nests inside the inode's `i_rwsem` and outside of write access
+//! to the upper layer (`fs/overlayfs/inode.c`, above `OVL_MAX_NESTING`). The directory version is
+//! read and changed with the inode's `i_rwsem` held.
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc,
+        SetOnce,
+        SpinLock, //
+    }, //
+};
+
+use crate::{
+    overlay::{
+        dir_cache::DirCache,
+        layer::{
+            Layer,
+            LowerPath,
+            LowerRef, //
+        },
+        mount::MountState,
+        OvlDentry,
+        OvlInode,
+        Overlay, //
+    },
+    vfs::{
+        cred::Mounter,
+        dentry::{
+            Dentry,
+            RealType, //
+        },
+        dirop::UpperWrite,
+        errno::*,
+        inode::Inode,
+        lock::{
+            ObjectGuard,
+            ObjectMutex, //
+        },
+        log::warn_limited,
+        mount::{
+            Lower,
+            RealPath,
+            Upper, //
+        },
+        own::{
+            InodeData,
+            RcuInode, //
+        },
+        rcu::RcuRef, //
+    },
+    xattr::marker, //
+};
+
+/// What is known about an object beside its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ObjFlag {
+    /// An upper directory that may hold entries which were copied up or moved here.
+    Impure,
+    /// A directory that may hold whiteouts; others can be read straight from the layer.
+    Whiteouts,
+    /// The object has an entry in the index.
+    Index,
+    /// The upper part has the data. Always set if there is no lower part.
+    UpperData,
+    /// The inode number is that of the lower part, and does not change by copy-up.
+    ConstIno,
+}
+
+impl ObjFlag {
+    const fn bit(self) -> u32 {
+        match self {
+            Self::Impure => 1 << 0,
+            Self::Whiteouts => 1 << 1,
+            Self::Index => 1 << 2,
+            Self::UpperData => 1 << 3,
+            Self::ConstIno => 1 << 4,
+        }
+    }
+}
+
+/// What is known about a name, kept in its dentry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryFlag {
+    /// The name exists in the upper layer. The object may have an upper part under another name.
+    UpperAlias,
+    /// The upper layer hides what lower layers have under this name.
+    Opaque,
+    /// All ancestors of the directory are known.
+    Connected,
+    /// Lower parts of the directory may hold whiteouts in xattr form.
+    Xwhiteouts,
+}
+
+impl EntryFlag {
+    /// The number of the bit in the dentry.
+    pub(crate) const fn bit(self) -> u32 {
+        match self {
+            Self::UpperAlias => 0,
+            Self::Opaque => 1,
+            Self::Connected => 2,
+            Self::Xwhiteouts => 3,
+        }
+    }
+}
+
+/// Of which parts an object consists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathKind {
+    /// It has an upper part.
+    pub(crate) upper: bool,
+    /// Several parts are shown as one: a merged directory, or metadata above other data.
+    pub(crate) merge: bool,
+    /// It was copied up from a lower object that is known, and shows that one's inode number.
+    pub(crate) origin: bool,
+}
+
+/// The private data of an overlay inode.
+#[pin_data]
+pub(crate) struct Object {
+    upper: RcuRef<Upper<Dentry>>,
+    lowers: SetOnce<KVec<LowerRef>>,
+    redirect: SetOnce<KVec<u8>>,
+    flags: Atomic<u32>,
+    version: Atomic<u64>,
+    #[pin]
+    dir_cache: SpinLock<Option<Arc<DirCache>>>,
+    #[pin]
+    lock: ObjectMutex,
+}
+
+impl InodeData for Object {
+    fn init() -> impl PinInit<Self> {
+        pin_init!(Self {
+            upper: RcuRef::empty(),
+            lowers: SetOnce::new(),
+            redirect: SetOnce::new(),
+            flags: Atomic::new(0),
+            version: Atomic::new(0),
+            dir_cache <- new_spinlock!(None, "overlay_rs::dir_cache"),
+            lock <- ObjectMutex::new(),
+        })
+    }
+
+    fn lock(&self) -> &ObjectMutex {
+        &self.lock
+    }
+
+    fn release(&self, _is_dir: bool) {
+        self.upper.put();
+        for lower in self.lowers() {
+            lower.put();
+        }
+        drop(self.replace_dir_cache(None));
+    }
+}
+
+impl Object {
+    /// The upper part.
+    ///
+    /// Under RCU the dentry may have lost its last reference; then it must only be looked at.
+    fn upper(&self) -> Option<&Upper<Dentry>> {
+        self.upper.get()
+    }
+
+    /// The lower parts, topmost first.
+    fn lowers(&self) -> &[LowerRef] {
+        self.lowers.as_ref().map_or(&[], |lowers| lowers.as_slice())
+    }
+
+    fn has_flag(&self, flag: ObjFlag) -> bool {
+        self.flags.load(Acquire) & flag.bit() != 0
+    }
+
+    /// Changes the flags; everything written before is visible to who sees the change.
+    fn update_flags(&self, change: impl Fn(u32) -> u32) {
+        let mut old = self.flags.load(Relaxed);
+        while let Err(now) = self.flags.cmpxchg(old, change(old), Full) {
+            old = now;
+        }
+    }
+
+    /// Sets the slot and returns what was in it, to be dropped where sleeping is allowed.
+    fn replace_dir_cache(&self, cache: Option<Arc<DirCache>>) -> Option<Arc<DirCache>> {
+        core::mem::replace(&mut *self.dir_cache.lock(), cache)
+    }
+}
+
+/// What an object consists of.
+impl OvlInode {
+    /// Sets the parts of a new object. To be called once, before the inode is published.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EIO` if the object had its parts already.
+    pub(crate) fn set_parts(
+        &self,
+        upper: Option<ARef<Upper<Dentry>>>,
+        lowers: KVec<LowerPath>,
+        redirect: Option<KVec<u8>>,
+    ) -> Result {
+        let object = self.data();
+        let mut refs = KVec::with_capacity(lowers.len(), GFP_KERNEL_ACCOUNT)?;
+        if object.lowers.as_ref().is_some() {
+            return Err(EIO);
+        }
+        for lower in lowers {
+            refs.push(LowerRef::new(lower), GFP_KERNEL_ACCOUNT)?;
+        }
+        let mut first = object.lowers.populate(refs);
+        if let Some(redirect) = redirect {
+            first &= object.redirect.populate(redirect);
+        }
+        if let Some(upper) = upper {
+            first &= object.upper.publish(upper);
+        }
+        first.then_some(()).ok_or(EIO)
+    }
+
+    /// The state of the mount.
+    pub(crate) fn mount(&self) -> &MountState {
+        MountState::of(self.super_())
+    }
+
+    /// The upper part.
+    pub(crate) fn upper(&self) -> Option<&Upper<Dentry>> {
+        self.data().upper()
+    }
+
+    /// The inode of the upper part.
+    pub(crate) fn upper_inode(&self) -> Option<&Inode> {
+        self.upper()?.inode()
+    }
+
+    /// The lower parts, topmost first. For an object that is not a directory this is at most one,
+    /// and with an upper part it is only the source of the inode number.
+    pub(crate) fn lowers(&self) -> &[LowerRef] {
+        self.data().lowers()
+    }
+
+    /// The topmost lower part.
+    pub(crate) fn lower(&self) -> Option<&Lower<Dentry>> {
+        self.lowers().first()?.dentry()
+    }
+
+    /// The inode of the topmost lower part.
+    pub(crate) fn lower_inode(&self) -> Option<&Inode> {
+        self.lower()?.inode()
+    }
+
+    /// The layer of the topmost lower part.
+    pub(crate) fn lower_layer<'a>(&self, ms: &'a MountState) -> Option<&'a Layer> {
+        ms.layer(self.lowers().first()?.layer())
+    }
+
+    /// The file system number of the topmost lower part.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: there is no lower part.
+    pub(crate) fn lower_fsid(&self, ms: &MountState) -> Result<u32> {
+        self.lower_layer(ms).map(|layer| layer.fsid).ok_or(EIO)
+    }
+
+    /// The path of the upper part.
+    pub(crate) fn upper_path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
+        Some(ms.upper.as_ref()?.path(self.upper()?))
+    }
+
+    /// The path of the topmost lower part.
+    pub(crate) fn lower_path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
+        self.lowers().first()?.path(ms)
+    }
+
+    /// The path of the lower part that has the data.
+    pub(crate) fn lowerdata_path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
+        self.lowers().last()?.path(ms)
+    }
+
+    /// The path of the part that has the attributes: the upper one if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the object has no part, which does not happen to one that was published.
+    pub(crate) fn real_path<'a>(&'a self, ms: &'a MountState) -> Result<RealPath<'a>> {
+        self.upper_path(ms)
+            .or_else(|| self.lower_path(ms))
+            .ok_or(EIO)
+    }
+
+    /// The path of the part that has the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::real_path`].
+    pub(crate) fn real_data_path<'a>(&'a self, ms: &'a MountState) -> Result<RealPath<'a>> {
+        let upper = self.upper_path(ms).filter(|_| self.has_upperdata());
+        upper.or_else(|| self.lowerdata_path(ms)).ok_or(EIO)
+    }
+
+    /// The inode of the part that has the attributes.
+    pub(crate) fn real_inode(&self) -> Option<&Inode> {
+        self.upper_inode().or_else(|| self.lower_inode())
+    }
+
+    /// The inode of the part that has the data.
+    pub(crate) fn real_data_inode(&self) -> Option<&Inode> {
+        let upper = self.upper_inode().filter(|_| self.has_upperdata());
+        upper.or_else(|| self.lowers().last()?.dentry()?.inode())
+    }
+
+    /// Of which parts the object consists.
+    pub(crate) fn path_kind(&self) -> PathKind {
+        let upper = self.upper().is_some();
+        let lowers = self.lowers().len();
+        let below_upper = upper && lowers > 0;
+        PathKind {
+            upper,
+            merge: if upper {
+                below_upper && (self.is_dir() || !self.has_upperdata())
+            } else {
+                lowers > 1
+            },
+            origin: below_upper && self.flag(ObjFlag::ConstIno),
+        }
+    }
+
+    /// The redirect that the upper part carries.
+    pub(crate) fn redirect(&self) -> Option<&[u8]> {
+        self.data().redirect.as_ref().map(|text| text.as_slice())
+    }
+}
+
+/// What is known about an object.
+impl OvlInode {
+    /// Whether `flag` is set; what was written before it was set is visible then.
+    pub(crate) fn flag(&self, flag: ObjFlag) -> bool {
+        self.data().has_flag(flag)
+    }
+
+    /// Sets `flag`.
+    pub(crate) fn set_flag(&self, flag: ObjFlag) {
+        self.data().update_flags(|flags| flags | flag.bit());
+    }
+
+    /// Clears `flag`.
+    pub(crate) fn clear_flag(&self, flag: ObjFlag) {
+        self.data().update_flags(|flags| flags & !flag.bit());
+    }
+
+    /// The upper part, if there is one, has the data.
+    ///
+    /// Of an object without an upper part that has no lower part either, or is not a regular file,
+    /// it says true.
+    pub(crate) fn has_upperdata(&self) -> bool {
+        !self.is_reg() || self.lowers().is_empty() || self.flag(ObjFlag::UpperData)
+    }
+
+    /// The directory can be read straight from its layer: it holds no whiteouts.
+    pub(crate) fn is_real_dir(&self) -> bool {
+        !self.flag(ObjFlag::Whiteouts)
+    }
+
+    /// The number of changes to the directory that a reader's cache must notice. Needs the inode's
+    /// `i_rwsem`.
+    pub(crate) fn version(&self) -> u64 {
+        self.data().version.load(Relaxed)
+    }
+
+    /// Counts a change to the directory. Needs the inode's `i_rwsem` exclusively.
+    fn count_change(&self, impurity: bool) {
+        // The cache of a directory that is not merged only has entries that were copied up.
+        if !self.is_real_dir() || impurity {
+            self.data().version.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// What the last reader of the directory collected. Needs the inode's `i_rwsem`.
+    pub(crate) fn dir_cache(&self) -> Option<Arc<DirCache>> {
+        self.data().dir_cache.lock().clone()
+    }
+
+    /// Sets or forgets what was collected. Needs the inode's `i_rwsem` exclusively.
+    pub(crate) fn set_dir_cache(&self, cache: Option<Arc<DirCache>>) {
+        drop(self.data().replace_dir_cache(cache));
+    }
+
+    /// The mutex of the object.
+    pub(crate) fn object_lock(&self) -> &ObjectMutex {
+        &self.data().lock
+    }
+
+    /// Publishes the upper part that copy-up made. Needs the object's mutex.
+    ///
+    /// An inode that was not hashed becomes findable by its upper part, as an inode made by a lookup
+    /// of that part would be.
+    pub(crate) fn publish_upper(&self, upper: ARef<Upper<Dentry>>) {
+        if !self.data().upper.publish(upper) {
+            pr_err!("object has an upper part already\n");
+            return;
+        }
+        if let Some(inode) = self.upper_inode() {
+            self.hash_if_unhashed(inode);
+        }
+    }
+
+    /// Takes over owner, mode, times and size of the real object.
+    pub(crate) fn copy_attr(&self) {
+        if let Ok(real) = self.real_path(self.mount()) {
+            self.copy_attr_from(real);
+        }
+    }
+}
+
+/// What a path walk under RCU may ask.
+impl<'rcu> RcuInode<'rcu, Overlay> {
+    /// There is an upper part.
+    pub(crate) fn has_upper(&self) -> bool {
+        self.data().upper().is_some()
+    }
+}
+
+/// What is known about a name.
+impl OvlDentry {
+    /// The state of the mount.
+    pub(crate) fn mount(&self) -> &MountState {
+        MountState::of(self.super_())
+    }
+
+    /// The upper part of its object.
+    pub(crate) fn upper(&self) -> Option<&Upper<Dentry>> {
+        self.inode()?.upper()
+    }
+
+    /// The path of the upper part of its object.
+    pub(crate) fn upper_path(&self) -> Option<RealPath<'_>> {
+        self.inode()?.upper_path(self.mount())
+    }
+
+    /// The path of the topmost lower part of its object.
+    pub(crate) fn lower_path(&self) -> Option<RealPath<'_>> {
+        self.inode()?.lower_path(self.mount())
+    }
+
+    /// The path of the part of its object that has the attributes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`: the name is negative.
+    pub(crate) fn real_path(&self) -> Result<RealPath<'_>> {
+        self.object()?.real_path(self.mount())
+    }
+
+    /// Of which parts its object consists; a negative name has none.
+    pub(crate) fn path_kind(&self) -> PathKind {
+        self.inode().map_or(
+            PathKind {
+                upper: false,
+                merge: false,
+                origin: false,
+            },
+            |inode| inode.path_kind(),
+        )
+    }
+
+    /// Its object shows metadata of one part above the data of another.
+    pub(crate) fn is_metacopy(&self) -> bool {
+        self.inode().is_some_and(|inode| {
+            inode.is_reg()
+                && if inode.upper().is_some() {
+                    !inode.has_upperdata()
+                } else {
+                    inode.lowers().len() > 1
+                }
+        })
+    }
+
+    /// Whether `flag` is set.
+    pub(crate) fn entry_flag(&self, flag: EntryFlag) -> bool {
+        self.entry_flags().test(flag.bit())
+    }
+
+    /// Sets `flag`.
+    pub(crate) fn set_entry_flag(&self, flag: EntryFlag) {
+        self.entry_flags().set(flag.bit());
+    }
+
+    /// The name exists in the upper layer.
+    pub(crate) fn has_upper_alias(&self) -> bool {
+        self.entry_flag(EntryFlag::UpperAlias)
+    }
+
+    /// Notes that the name exists in the upper layer.
+    pub(crate) fn set_upper_alias(&self) {
+        self.set_entry_flag(EntryFlag::UpperAlias);
+    }
+
+    /// The upper layer hides what lower layers have under this name.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.entry_flag(EntryFlag::Opaque)
+    }
+
+    /// Notes that the upper layer hides what lower layers have under this name.
+    pub(crate) fn set_opaque(&self) {
+        self.set_entry_flag(EntryFlag::Opaque);
+    }
+
+    /// The name is negative because of a whiteout in the upper layer.
+    pub(crate) fn is_whiteout(&self) -> bool {
+        self.inode().is_none() && self.is_opaque()
+    }
+
+    /// Lower parts of the directory may hold whiteouts in xattr form.
+    pub(crate) fn has_xwhiteouts(&self) -> bool {
+        self.entry_flag(EntryFlag::Xwhiteouts)
+    }
+
+    /// Notes that lower parts of the directory may hold whiteouts in xattr form.
+    pub(crate) fn set_xwhiteouts(&self) {
+        self.set_entry_flag(EntryFlag::Xwhiteouts);
+    }
+
+    /// Lets the VFS ask whether the name is still valid exactly if a layer wants to be asked about
+    /// one of the given parts of `inode` (of none: about nothing).
+    pub(crate) fn init_reval(&self, upper: Option<&Upper<Dentry>>, lowers: &[LowerRef]) {
+        let uppers = upper.map(|upper| -> &Dentry { upper });
+        let reals = lowers
+            .iter()
+            .filter_map(|lower| lower.dentry().map(|lower| -> &Dentry { lower }))
+            .chain(uppers);
+        let (mut strong, mut weak) = (false, false);
+        for real in reals {
+            strong |= real.has_revalidate();
+            weak |= real.has_weak_revalidate();
+        }
+        self.set_reval_flags(strong, weak);
+    }
+
+    /// Lets the VFS ask about the name if `real`, which became a part of its object, wants that.
+    pub(crate) fn update_reval(&self, real: &Dentry) {
+        if real.is_remote() {
+            self.set_reval_flags(
+                self.has_revalidate() || real.has_revalidate(),
+                self.has_weak_revalidate() || real.has_weak_revalidate(),
+            );
+        }
+    }
+}
+
+/// Notes that an entry of `dir` was changed in the upper layer: takes over the new times, and lets
+/// readers' caches notice. `impurity`: the entry has, or had, a lower origin.
+///
+/// Needs the `i_rwsem` of `dir` exclusively.
+pub(crate) fn dir_modified(dir: &OvlDentry, impurity: bool) {
+    if let Some(inode) = dir.inode() {
+        inode.copy_attr();
+        inode.count_change(impurity);
+    }
+}
+
+/// Marks the upper part of `dir` as one that may hold entries with a lower origin.
+///
+/// An upper layer without markers is no failure: nothing there has an origin either.
+///
+/// # Errors
+///
+/// `ENOENT`: `dir` is negative; `EIO`: it has no upper part; what the upper layer fails with.
+pub(crate) fn set_impure(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    dir: &OvlDentry,
+) -> Result {
+    let inode = dir.object()?;
+    if inode.flag(ObjFlag::Impure) {
+        return Ok(());
+    }
+    let upper = inode.upper().ok_or(EIO)?;
+    marker::set_impure(ms.format(), m, w, upper)?;
+    inode.set_flag(ObjFlag::Impure);
+    Ok(())
+}
+
+/// The link counts of an object and of its upper part may be changed together until this is
+/// dropped. Ends write access before it gives the object's mutex back.
+pub(crate) struct NlinkGuard<'a> {
+    write: UpperWrite<'a>,
+    _lock: ObjectGuard<'a>,
+}
+
+impl<'a> NlinkGuard<'a> {
+    /// The right to change the upper layer.
+    pub(crate) fn write(&self) -> &UpperWrite<'a> {
+        &self.write
+    }
+}
+
+/// Starts an operation that changes the link count of the object of `dentry` and of its upper part,
+/// so that neither copy-up nor another such operation sees the one without the other.
+///
+/// # Errors
+///
+/// `ENOENT`: the name is negative; `EINTR`: a signal arrived first; `EROFS`.
+pub(crate) fn nlink_start(dentry: &OvlDentry) -> Result<NlinkGuard<'_>> {
+    let inode = dentry.object()?;
+    let lock = inode.object_lock().lock_interruptible()?;
+    let write = dentry.mount().want_write()?;
+    Ok(NlinkGuard { write, _lock: lock })
+}
+
+/// The real dentry behind that of a regular file, down through overlays below this one.
+///
+/// Others are their own: nothing asks for them (`ovl_d_real` in `fs/overlayfs/super.c`).
+pub(crate) fn real_dentry(dentry: &OvlDentry, kind: RealType) -> &Dentry {
+    let Some(inode) = dentry.inode().filter(|inode| inode.is_reg()) else {
+        return dentry;
+    };
+    if let Some(upper) = inode.upper() {
+        if kind == RealType::Metadata || inode.has_upperdata() {
+            return upper;
+        }
+    }
+    let lower = match kind {
+        RealType::Metadata => inode.lowers().first(),
+        RealType::Data => inode.lowers().last(),
+    };
+    match lower.and_then(LowerRef::dentry) {
+        Some(lower) => lower.real(kind),
+        None => {
+            warn_limited!("real dentry of '{}' not found\n", dentry.log_name());
+            dentry
+        }
+    }
+}
+
+/// Asks the layers whether the parts behind `dentry` are still what they were. `weak`: the name was
+/// not looked up, only its object is to be used.
+///
+/// # Errors
+///
+/// `ECHILD`: the name became negative; `ESTALE`: a part is not valid any more; what a layer answers.
+pub(crate) fn revalidate(dentry: &OvlDentry, flags: u32, weak: bool) -> Result<bool> {
+    let inode = dentry.inode().ok_or(ECHILD)?;
+    if let Some(upper) = inode.upper() {
+        if !upper.revalidate(flags, weak)? {
+            return Ok(false);
+        }
+    }
+    for lower in inode.lowers().iter().filter_map(LowerRef::dentry) {
+        if !lower.revalidate(flags, weak)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// As [`revalidate`], for a path walk under RCU: it has to be asked again outside of one, because
+/// the layers that want to be asked are remote ones, which would mostly have to wait anyway.
+///
+/// # Errors
+///
+/// `ECHILD`.
+pub(crate) fn revalidate_rcu() -> Result<bool> {
+    Err(ECHILD)
+}
