@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Builds the tests with the toolchain tree's cargo: the guest's binary goes to
+# $OVL_BUILD/tests/ovl-tests, the host tests are built and left with cargo.
+# Crates and objects live in the cache, not in the checkout. Also run as
+#   test-build.sh cargo ARG...      any cargo command in tests/
+. "$(dirname "$0")/lib.sh"
+
+# One target directory per checkout: cargo goes by the time of files.
+target=$OVL_CACHE/cargo/target-$(key "$MODULE_DIR")
+mkdir -p "$OVL_CACHE/cargo/home" "$target" "$OVL_BUILD/tests"
+
+cargo() {
+	CARGO_HOME=/cargo/home CARGO_TARGET_DIR=/cargo/target "$OVL_QEMU/in-tree.sh" "$OVL_TREE" \
+		"$OVL_CACHE/cargo/home:/cargo/home" "$target:/cargo/target" "$MODULE_DIR:/module:ro" -- \
+		sh -c 'cd /module/tests && exec cargo "$@"' sh "$@"
+}
+
+if [ "${1:-}" = cargo ]; then
+	shift
+	cargo "$@"
+	exit
+fi
+
+build() {
+	# With the crates already here, no network is asked.
+	cargo --offline fetch --locked 2>/dev/null || cargo fetch --locked ||
+		die "cargo could not fetch the crates that the tests use: is crates.io reachable from here?"
+	cargo --offline build --locked -p guest
+	cargo --offline test --locked -p host --no-run
+	cp "$target/debug/ovl-tests" "$OVL_BUILD/tests/"
+}
+build_it() { step "building the tests (Rust, in the Debian tree)" "$OVL_BUILD/tests.log" build; }
+with_lock "tests-$(key "$MODULE_DIR")" build_it

@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Runs the tests: those of the pure logic here, all others in the VM.
+#   T=FILTER            only tests whose name contains FILTER
+#   KERNEL=stock|debug  the kernel to run them on
+#   FS=ext4,xfs,tmpfs   the upper file systems    TYPE=overlay_rs,overlay   the modules
+#   SCALE=PERCENT       the size of big tests     ARGS="..."                more for ovl-tests
+# The last line is `N passed, N failed, N skipped`; the exit status is as honest.
+. "$(dirname "$0")/lib.sh"
+
+kernel=${KERNEL:-stock}
+args=()
+[ -z "${T:-}" ] || args+=("$T")
+[ -z "${FS:-}" ] || args+=(--fs "$FS")
+[ -z "${TYPE:-}" ] || args+=(--type "$TYPE")
+case $kernel in
+stock) need=vm scale=${SCALE:-100} ;;
+# It is nearly thirty times slower: the same tests, smaller, and with more patience.
+debug) need=debug scale=${SCALE:-5} args+=(--timeout 1800) ;;
+*) die "KERNEL= is stock or debug" ;;
+esac
+args+=(--scale "$scale")
+read -ra more <<<"${ARGS:-}"
+args+=("${more[@]}")
+
+"$OVL_QEMU/prepare.sh" "$need"
+"$OVL_QEMU/module.sh" "$kernel"
+"$OVL_QEMU/test-build.sh"
+
+passed=0 failed=0 skipped=0
+
+say "host tests of the pure logic"
+log=$OVL_BUILD/tests-host.log
+rc=0
+"$OVL_QEMU/test-build.sh" cargo --offline test --locked -p host -- ${T:+"$T"} >"$log" 2>&1 || rc=$?
+while read -r p f s; do
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done < <(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log")
+note "$passed passed, $failed failed (log: $log)"
+if [ $rc != 0 ]; then
+	[ $failed != 0 ] || failed=1
+	sed -n '/^failures:/,$p' "$log" | head -n 60
+	grep -q '^failures:' "$log" || reason "$log"
+fi
+
+say "tests in the VM ($kernel kernel)"
+log=$OVL_BUILD/tests-$kernel.log
+chosen=$("$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$OVL_BUILD/tests:/tests:ro" -- /tests/ovl-tests --list "${args[@]}" | grep -c ': test$') || true
+if [ "$chosen" = 0 ] && [ -n "${T:-}" ]; then
+	note "no test in the VM has a name with '$T'"
+else
+	rc=0
+	"$OVL_QEMU/boot.sh" --kernel "$kernel" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${args[@]}")" 2>&1 | tee "$log" || rc=$?
+	total=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1) || true
+	if [ -n "$total" ]; then
+		read -r p _ f _ s _ <<<"$total"
+	else
+		# It died on the way: what had passed has passed, the one that was running has not.
+		p=$(grep -cE '^test .* \.\.\. .*ok' "$log") || true
+		f=$(grep -cE '^test .* \.\.\. .*FAILED' "$log") || true
+		s=$(grep -cE '^test .* \.\.\. .*ignored' "$log") || true
+		f=$((f + 1))
+		note "the test program did not come to its end: $((p + f + s - 1)) of $chosen tests ran"
+	fi
+	# A run that is not clean has failed, even when each of its tests passed.
+	if [ $rc != 0 ] && [ "$f" = 0 ]; then f=1; fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+fi
+
+say "all tests ($kernel kernel), after $SECONDS s"
+[ $((passed + failed)) != 0 ] || die "no test ran"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
