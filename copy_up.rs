@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Copy-up: an object of a lower layer gets its place in the upper, before it is changed.
+//!
+//! The copy is complete before it has a name: data, then xattrs, then owner, mode and times, all
+//! on an object in the work directory (or one without a name), which is then put at its place in
+//! one step ([`publish`]). Directories above it are copied first, from the top down.
+//!
+//! Locks, from the outside in: the lock of the overlay object, which makes one task copy and the
+//! others wait or give up on a signal; the count of writers of the upper mount, for the whole
+//! copy; the freeze protection of the upper file system, only around each change and never while
+//! data is copied, because reading a lower layer may need the lock of an object that is ordered
+//! before it; the directories of the upper. Lock order as a whole: [`crate::dir`].
+//!
+//! Source of the facts: `ovl_copy_up_flags`, `ovl_copy_up_one` and `ovl_do_copy_up` in
+//! `fs/overlayfs/copy_up.c`, `ovl_copy_up_start` and `ovl_already_copied_up` in
+//! `fs/overlayfs/util.c`.
+
+#![forbid(unsafe_code)]
+
+mod data;
+pub(crate) mod meta;
+mod publish;
+
+pub(crate) use meta::{
+    copy_xattr,
+    set_attr, //
+};
+
+use crate::{
+    overlay::{
+        mount::MountState,
+        object::{
+            set_impure,
+            ObjFlag, //
+        },
+        OvlDentry,
+        OvlInode, //
+    },
+    vfs::{
+        cred::{
+            current_maps_owner,
+            Mounter, //
+        },
+        dentry::Dentry,
+        errno::*,
+        file::oflags::{
+            O_ACCMODE,
+            O_RDONLY,
+            O_TRUNC,
+            O_WRONLY, //
+        },
+        inode::FileType,
+        log::warn_limited,
+        mount::{
+            LinkText,
+            RealPath,
+            Upper,
+            WriteAccess, //
+        },
+        stat::{
+            Stat,
+            AT_STATX_SYNC_AS_STAT,
+            STATX_ATIME,
+            STATX_BASIC_STATS,
+            STATX_MTIME, //
+        },
+    },
+    xattr::origin,
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// Copies `dentry` up for a change of its metadata or of its place. Nothing to do if it is upper.
+///
+/// Call without the mounter's credentials and without write access to the upper. `EROFS` without
+/// an upper, `EOVERFLOW` if the owner means nothing to the mounter, `EINTR` on a signal, `EEXIST`
+/// if the name was taken in the upper meanwhile, `EIO` for an object that needs what this module
+/// does not have; otherwise what the layers say.
+pub(crate) fn copy_up(dentry: &OvlDentry) -> Result {
+    copy_up_flags(dentry, 0)
+}
+
+/// Copies `dentry` up for a change of its data. Errors as [`copy_up`].
+pub(crate) fn copy_up_with_data(dentry: &OvlDentry) -> Result {
+    copy_up_flags(dentry, O_WRONLY)
+}
+
+/// Copies `dentry` up if opening it with these flags may change it. Errors as [`copy_up`].
+///
+/// With `O_TRUNC` no data is copied. Device nodes, fifos and sockets are written without changing
+/// the node.
+pub(crate) fn maybe_copy_up(dentry: &OvlDentry, open_flags: u32) -> Result {
+    if is_done(dentry, open_flags)
+        || dentry.object()?.file_type().is_special()
+        || !needs_data(open_flags)
+    {
+        return Ok(());
+    }
+    copy_up_flags(dentry, open_flags)
+}
+
+/// Will an open with these flags change data?
+fn needs_data(open_flags: u32) -> bool {
+    open_flags & O_ACCMODE != O_RDONLY || open_flags & O_TRUNC != 0
+}
+
+/// Does the object have its place in the upper, and its data if they are needed?
+///
+/// True is final. Without the lock of the object, false may be out of date.
+fn is_done(dentry: &OvlDentry, open_flags: u32) -> bool {
+    dentry.upper().is_some()
+        && dentry.has_upper_alias()
+        && !(needs_data(open_flags) && dentry.is_metacopy())
+}
+
+/// Copies up what is missing, from the topmost directory down to `dentry`.
+///
+/// A loop, not a recursion: each round looks for the topmost object that is not upper, because
+/// the tree may change between rounds.
+fn copy_up_flags(dentry: &OvlDentry, open_flags: u32) -> Result {
+    if is_done(dentry, open_flags) {
+        return Ok(());
+    }
+    let ms = MountState::of(dentry.super_());
+    // Without an upper there is no directory at which the search below would end.
+    ms.workdir()?;
+    if dentry.is_disconnected() {
+        // Comes only from a handle that NFS export gave out.
+        return Err(EIO);
+    }
+    while !is_done(dentry, open_flags) {
+        let (parent, next) = topmost_lower(dentry);
+        ms.with_mounter(|m| copy_up_one(ms, m, &parent, &next, open_flags))?;
+    }
+    Ok(())
+}
+
+/// The last object on the way up from `dentry` whose parent is in the upper, after that parent.
+fn topmost_lower(dentry: &OvlDentry) -> (ARef<OvlDentry>, ARef<OvlDentry>) {
+    let mut next: ARef<OvlDentry> = dentry.into();
+    loop {
+        let parent = next.parent();
+        if parent.upper().is_some() {
+            return (parent, next);
+        }
+        next = parent;
+    }
+}
+
+/// One copy-up, as all its steps see it. Everything large in it is on the heap.
+struct Job<'a> {
+    /// The mount.
+    ms: &'a MountState,
+    /// What is copied.
+    dentry: &'a OvlDentry,
+    /// Its inode.
+    inode: &'a OvlInode,
+    /// Its directory, which has an upper.
+    parent: &'a OvlDentry,
+    /// The directory in the upper where the copy belongs.
+    destdir: &'a Upper<Dentry>,
+    /// The original.
+    lower: RealPath<'a>,
+    /// Attributes of the original; the size is zero if the data are not wanted.
+    stat: KBox<Stat>,
+    /// Times of `destdir` before we touched it.
+    parent_stat: KBox<Stat>,
+    /// Target of a symbolic link.
+    link: Option<LinkText>,
+    /// The writers of the upper mount know about us.
+    write: &'a WriteAccess<'a>,
+    /// The copy reaches the disk, data and metadata, before it gets its name (`fsync=strict`).
+    sync_metadata: bool,
+}
+
+impl Job<'_> {
+    /// The type of the object.
+    fn file_type(&self) -> FileType {
+        FileType::from_mode(self.stat.mode())
+    }
+}
+
+/// Copies one object up, whose parent is in the upper.
+fn copy_up_one(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    parent: &OvlDentry,
+    dentry: &OvlDentry,
+    open_flags: u32,
+) -> Result {
+    let inode = dentry.object()?;
+    let destdir = parent.upper().ok_or(EIO)?;
+    let lower = inode.lower_path(ms).ok_or(EIO)?;
+
+    let mut stat = Stat::boxed()?;
+    lower.getattr(m, &mut stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT)?;
+    if !current_maps_owner(&stat) {
+        return Err(EOVERFLOW);
+    }
+    let mut parent_stat = Stat::boxed()?;
+    RealPath::upper(ms.upper_mnt()?, destdir).getattr(
+        m,
+        &mut parent_stat,
+        STATX_ATIME | STATX_MTIME,
+        AT_STATX_SYNC_AS_STAT,
+    )?;
+    if open_flags & O_TRUNC != 0 {
+        stat.set_size(0);
+    }
+    let kind = FileType::from_mode(stat.mode());
+    let link = match kind {
+        FileType::Symlink => Some(lower.get_link(m)?),
+        _ => None,
+    };
+
+    let _lock = inode.object_lock().lock_interruptible()?;
+    if is_done(dentry, open_flags) {
+        // Someone else was first.
+        return Ok(());
+    }
+    let write = ms.write_access()?;
+    let job = Job {
+        ms,
+        dentry,
+        inode,
+        parent,
+        destdir,
+        lower,
+        sync_metadata: ms.config.syncs_metadata()
+            && matches!(kind, FileType::Regular | FileType::Directory),
+        stat,
+        parent_stat,
+        link,
+        write: &write,
+    };
+    if inode.upper().is_none() {
+        copy_object(&job, m)?;
+    }
+    if !dentry.has_upper_alias() {
+        publish::link_up(&job, m)?;
+    }
+    if needs_data(open_flags) && dentry.is_metacopy() {
+        warn_limited!(
+            "data of '{}' are not in the upper: metacopy is not supported\n",
+            dentry.log_name()
+        );
+        return Err(EIO);
+    }
+    Ok(())
+}
+
+/// Makes the copy and gives it its name. The lock of the object is held.
+fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
+    // A hard link whose other names stay below is not the same object any more.
+    let origin = if job.file_type() == FileType::Directory || job.stat.nlink() == 1 {
+        Some(origin::of_lower(job.ms.format(), m, job.lower.inode()?)?)
+    } else {
+        None
+    };
+    // A lookup that finds this directory under another name, after a change below, may rename the
+    // dentry at any time.
+    stack_pin_init!(let name = job.dentry.name_snapshot());
+
+    // From now on the directory may hold objects that have an origin.
+    set_impure(job.ms, m, &job.write.start_write(), job.parent)?;
+
+    if job.file_type() == FileType::Regular && job.ms.tmpfile {
+        publish::through_tmpfile(job, m, name.name(), origin.as_ref())?;
+    } else {
+        publish::through_workdir(job, m, name.name(), origin.as_ref())?;
+    }
+
+    let w = job.write.start_write();
+    publish::restore_parent_times(job, m, &w);
+    job.dentry.set_upper_alias();
+    if let Some(upper) = job.inode.upper() {
+        job.dentry.update_reval(upper);
+    }
+    Ok(())
+}
+
+/// The parts of the object that the upper now has: for those who look without its lock.
+fn publish_upper(job: &Job<'_>, upper: ARef<Upper<Dentry>>) {
+    job.inode.set_flag(ObjFlag::UpperData);
+    if job.file_type() == FileType::Directory {
+        // Before anyone can see an upper: whoever does must look for whiteouts.
+        job.inode.set_flag(ObjFlag::Whiteouts);
+    }
+    job.inode.publish_upper(upper);
+}
