@@ -9,7 +9,8 @@
 //! When a marker is read there are four outcomes, and only they exist: it is there; it is not
 //! (`ENODATA`, or `EOPNOTSUPP` of a layer without such attributes); this mounter may not see it
 //! (`EACCES`, `EPERM`; with `userxattr` the mounter needs read permission), which counts as not
-//! there, as in-tree; or the layer failed, which is an error of the operation and never "not there".
+//! there for markers that only add something, and as a failure for a redirect, as in-tree; or the
+//! layer failed, which is an error of the operation and never "not there".
 
 #![forbid(unsafe_code)]
 
@@ -26,11 +27,11 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        dirop::UpperWrite,
         errno::*,
         mount::{
             RealPath,
-            Upper, //
+            Upper,
+            UpperWrite, //
         },
     }, //
 };
@@ -176,11 +177,11 @@ pub(crate) fn len(
     hide_refused(path.getxattr_len(m, format.name(name)))
 }
 
-/// Reads a marker of any length; `None` if it is not there for this mounter.
+/// Reads a marker of any length; `None` if it is not there.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; what the layer fails with.
+/// `EACCES`, `EPERM`: this mounter may not see it; `ENOMEM`; what the layer fails with.
 pub(crate) fn get_vec(
     format: &Format,
     m: &Mounter<'_>,
@@ -188,12 +189,12 @@ pub(crate) fn get_vec(
     name: Name,
 ) -> Result<Option<KVVec<u8>>> {
     let mut value = KVVec::new();
-    let len = hide_refused(path.getxattr_vec(m, format.name(name), &mut value))?;
+    let len = path.getxattr_vec(m, format.name(name), &mut value)?;
     Ok(len.map(|_| value))
 }
 
 /// A mounter who may not see a marker goes on without it.
-fn hide_refused(read: Result<Option<usize>>) -> Result<Option<usize>> {
+pub(crate) fn hide_refused(read: Result<Option<usize>>) -> Result<Option<usize>> {
     match read {
         Err(error) if error == EACCES || error == EPERM => Ok(None),
         other => other,

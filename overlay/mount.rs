@@ -49,11 +49,11 @@ use crate::{
             Mounter, //
         },
         dentry::Dentry,
-        dirop::UpperWrite,
         errno::*,
         mount::{
             Upper,
             UpperMount,
+            UpperWrite,
             WriteAccess, //
         },
         own::Tables, //

@@ -53,7 +53,6 @@ use crate::{
             Dentry,
             RealType, //
         },
-        dirop::UpperWrite,
         errno::*,
         inode::Inode,
         lock::{
@@ -64,7 +63,8 @@ use crate::{
         mount::{
             Lower,
             RealPath,
-            Upper, //
+            Upper,
+            UpperWrite, //
         },
         own::{
             InodeData,
@@ -541,32 +541,6 @@ impl OvlDentry {
     /// Notes that lower parts of the directory may hold whiteouts in xattr form.
     pub(crate) fn set_xwhiteouts(&self) {
         self.set_entry_flag(EntryFlag::Xwhiteouts);
-    }
-
-    /// Lets the VFS ask whether the name is still valid exactly if a layer wants to be asked about
-    /// one of the given parts of `inode` (of none: about nothing).
-    pub(crate) fn init_reval(&self, upper: Option<&Upper<Dentry>>, lowers: &[LowerRef]) {
-        let uppers = upper.map(|upper| -> &Dentry { upper });
-        let reals = lowers
-            .iter()
-            .filter_map(|lower| lower.dentry().map(|lower| -> &Dentry { lower }))
-            .chain(uppers);
-        let (mut strong, mut weak) = (false, false);
-        for real in reals {
-            strong |= real.has_revalidate();
-            weak |= real.has_weak_revalidate();
-        }
-        self.set_reval_flags(strong, weak);
-    }
-
-    /// Lets the VFS ask about the name if `real`, which became a part of its object, wants that.
-    pub(crate) fn update_reval(&self, real: &Dentry) {
-        if real.is_remote() {
-            self.set_reval_flags(
-                self.has_revalidate() || real.has_revalidate(),
-                self.has_weak_revalidate() || real.has_weak_revalidate(),
-            );
-        }
     }
 }
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `->lookup`: a name of a directory that is not cached.
+//!
+//! The search is [`crate::overlay::walk`]; here its result becomes an inode, and what the VFS and
+//! later operations have to know about the name is noted in the dentry (`ovl_lookup` in
+//! `fs/overlayfs/namei.c`).
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+use crate::{
+    overlay::{
+        instantiate::{
+            get_inode,
+            init_reval,
+            InodeParams, //
+        },
+        object::ObjFlag,
+        walk::{
+            self,
+            Found, //
+        },
+        OvlChild,
+        OvlInode, //
+    },
+    vfs::{
+        cred::Mounter,
+        errno::*, //
+    },
+};
+
+/// Looks up a name whose directory is locked, at least shared. `None`: there is no such object.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG`: no layer takes such a name; as [`walk::find`] and [`get_inode`].
+pub(crate) fn lookup(child: OvlChild<'_>, _flags: u32) -> Result<Option<ARef<OvlInode>>> {
+    let ms = child.mount();
+    if child.name().len() > ms.namelen {
+        return Err(ENAMETOOLONG);
+    }
+    ms.with_mounter(|m| {
+        let found = walk::find(ms, m, &child)?;
+        attach(m, &child, found)
+    })
+}
+
+/// Notes in the dentry what was found, and gets the inode for it.
+fn attach(
+    m: &Mounter<'_>,
+    child: &OvlChild<'_>,
+    found: Found,
+) -> Result<Option<ARef<OvlInode>>> {
+    if found.opaque {
+        child.set_opaque();
+    }
+    if found.xwhiteouts {
+        child.set_xwhiteouts();
+    }
+    let has_upper = found.upper.is_some();
+    if has_upper {
+        child.set_upper_alias();
+    }
+    if !has_upper && found.lowers.is_empty() {
+        init_reval(child, None, &[]);
+        return Ok(None);
+    }
+    let params = InodeParams {
+        new: None,
+        upper: found.upper,
+        lowers: found.lowers,
+        indexed: false,
+        redirect: found.redirect,
+    };
+    let inode = get_inode(child.super_(), m, params)?.inode;
+    if has_upper {
+        // No metadata without data passes the search.
+        inode.set_flag(ObjFlag::UpperData);
+    }
+    init_reval(child, inode.upper(), inode.lowers());
+    Ok(Some(inode))
+}

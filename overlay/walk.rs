@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The search of a name through the layers.
+//!
+//! A name is looked up in the upper part of its directory and then in each lower part, until
+//! something says that there is nothing more to find: an object that is no directory, a whiteout, an
+//! opaque directory. A redirect changes the name that is looked up from the next layer on; an
+//! absolute one also changes the place, which then is the root of every further layer.
+//!
+//! Source of the facts: `ovl_lookup_layers` and what it calls in `fs/overlayfs/namei.c`. Everything
+//! here runs with the mounter's credentials, and takes the `i_rwsem` of real directories (inside of
+//! that of the overlay directory) for each single lookup.
+
+#![forbid(unsafe_code)]
+
+use core::ops::Deref;
+
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+use crate::{
+    overlay::{
+        instantiate::is_trap,
+        layer::{
+            Layer,
+            LowerPath,
+            LowerRef,
+            UpperLayer, //
+        },
+        mount::MountState,
+        object::set_impure,
+        whiteout::path_is_whiteout,
+        OvlChild,
+        OvlDentry,
+        OvlInode, //
+    },
+    rules::{
+        handle::{
+            Handle,
+            MAX_FID_LEN, //
+        },
+        redirect::{
+            compose,
+            Component,
+            Cursor, //
+        }, //
+    },
+    vfs::{
+        cred::{
+            capable_dac_read_search,
+            Mounter, //
+        },
+        dentry::Dentry,
+        errno::*,
+        exportfs::decode_fh,
+        inode::{
+            mode::S_IFMT,
+            Inode, //
+        },
+        log::{
+            self,
+            warn_limited, //
+        },
+        mount::{
+            LayerDentry,
+            Lower,
+            Mount,
+            RealPath,
+            Upper, //
+        }, //
+    },
+    xattr::{
+        marker::{
+            self,
+            Opacity, //
+        },
+        metacopy,
+        origin,
+        redirect,
+        Name, //
+    },
+};
+
+/// What the layers have under a name.
+pub(crate) struct Found {
+    /// The upper part.
+    pub(crate) upper: Option<ARef<Upper<Dentry>>>,
+    /// The lower parts, topmost first. For an object that is no directory and has an upper part:
+    /// the lower object it was copied from.
+    pub(crate) lowers: KVec<LowerPath>,
+    /// The upper layer hides what lower layers have.
+    pub(crate) opaque: bool,
+    /// A lower part is a directory that may hold whiteouts in xattr form.
+    pub(crate) xwhiteouts: bool,
+    /// The redirect that the upper part, or a directory on the way to it, carries.
+    pub(crate) redirect: Option<KVec<u8>>,
+}
+
+/// A layer as the search sees it: the same for upper and lower ones, but their dentries differ in
+/// type.
+trait SearchLayer {
+    /// The dentries of the layer.
+    type Real: LayerDentry;
+
+    /// It is the upper layer.
+    const IS_UPPER: bool;
+
+    /// What log lines call it.
+    const LABEL: &'static str;
+
+    /// The layer's mount.
+    fn mount(&self) -> &Mount;
+
+    /// The path of a dentry in the layer.
+    fn path<'a>(&'a self, dentry: &'a Self::Real) -> RealPath<'a>;
+
+    /// A directory of the layer may hold whiteouts in xattr form.
+    fn note_xwhiteouts(&self);
+}
+
+impl SearchLayer for UpperLayer {
+    type Real = Upper<Dentry>;
+
+    const IS_UPPER: bool = true;
+    const LABEL: &'static str = "upper";
+
+    fn mount(&self) -> &Mount {
+        &self.mnt
+    }
+
+    fn path<'a>(&'a self, dentry: &'a Upper<Dentry>) -> RealPath<'a> {
+        UpperLayer::path(self, dentry)
+    }
+
+    fn note_xwhiteouts(&self) {}
+}
+
+impl SearchLayer for Layer {
+    type Real = Lower<Dentry>;
+
+    const IS_UPPER: bool = false;
+    const LABEL: &'static str = "lower";
+
+    fn mount(&self) -> &Mount {
+        &self.mnt
+    }
+
+    fn path<'a>(&'a self, dentry: &'a Lower<Dentry>) -> RealPath<'a> {
+        Layer::path(self, dentry)
+    }
+
+    fn note_xwhiteouts(&self) {
+        Layer::note_xwhiteouts(self);
+    }
+}
+
+/// Searches all layers for the name of `child`, whose parent is locked.
+///
+/// # Errors
+///
+/// `EPERM`: a redirect was found that is not to be followed; `EIO`: the object needs data that is not
+/// in its own layer; `EREMOTE`: it is of a kind that cannot be part of a layer; `ELOOP`: it is the
+/// root of another layer; `ESTALE`: a directory changed its case-folding; `EINVAL`: a redirect is
+/// malformed; `EROFS`, if an upper directory lacks its origin and the upper layer cannot be changed;
+/// `ENOMEM`; what the layers fail with.
+pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Result<Found> {
+    let parent = child.parent_inode();
+    let mut search = Search {
+        ms,
+        m,
+        child,
+        redirect: None,
+        is_dir: false,
+        opaque: false,
+        xwhiteouts: false,
+        stop: false,
+        last: !ms.redirect_follow() && parent.lowers().is_empty(),
+    };
+
+    let mut upper = None;
+    let mut origin = None;
+    let mut upper_redirect = None;
+    if let (Some(layer), Some(base)) = (&ms.upper, parent.upper()) {
+        upper = search.in_layer(layer, base)?;
+        if let Some(found) = upper.as_deref() {
+            if found.has_real() {
+                return Err(EREMOTE);
+            }
+            if !search.is_dir {
+                origin = find_origin(ms, m, layer, found)?;
+            }
+        }
+        upper_redirect = search.redirect.as_deref().map(copy).transpose()?;
+    }
+    let opaque = search.opaque;
+
+    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirect.is_some())?;
+    if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
+        lowers.push(origin, GFP_KERNEL)?;
+    }
+    Ok(Found {
+        upper,
+        lowers,
+        opaque,
+        xwhiteouts: search.xwhiteouts,
+        redirect: upper_redirect,
+    })
+}
+
+/// A copy of a redirect, to be kept in an inode.
+fn copy(text: &[u8]) -> Result<KVec<u8>> {
+    let mut copy = KVec::with_capacity(text.len(), GFP_KERNEL_ACCOUNT)?;
+    copy.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+    Ok(copy)
+}
+
+/// The state of a search: what was learned from the layers so far.
+struct Search<'s> {
+    ms: &'s MountState,
+    m: &'s Mounter<'s>,
+    child: &'s OvlChild<'s>,
+    /// What to look up instead of the name.
+    redirect: Option<KVec<u8>>,
+    /// The object is a directory: lower ones are merged with it, other objects are hidden.
+    is_dir: bool,
+    /// A whiteout was found, or an opaque directory.
+    opaque: bool,
+    /// A directory was found that may hold whiteouts in xattr form.
+    xwhiteouts: bool,
+    /// There is nothing more to find.
+    stop: bool,
+    /// This is the last layer: what an object says about layers below it does not matter.
+    last: bool,
+}
+
+/// What was found for one component of a path in one layer.
+struct Step<D: kernel::sync::aref::AlwaysRefCounted> {
+    found: Option<ARef<D>>,
+    /// The path to look up from the next layer on.
+    redirect: Option<KVec<u8>>,
+}
+
+impl<D: kernel::sync::aref::AlwaysRefCounted> Step<D> {
+    const NOTHING: Self = Self {
+        found: None,
+        redirect: None,
+    };
+
+    fn found(found: ARef<D>) -> Self {
+        Self {
+            found: Some(found),
+            redirect: None,
+        }
+    }
+}
+
+impl Search<'_> {
+    /// Looks in the lower parts of the directory, then, after an absolute redirect, in the layers
+    /// below from their roots on.
+    fn in_lowers(
+        &mut self,
+        parent: &OvlInode,
+        upper: Option<&Upper<Dentry>>,
+        upper_redirected: bool,
+    ) -> Result<KVec<LowerPath>> {
+        let ms = self.ms;
+        let mut found = KVec::new();
+        let mut from_root = upper_redirected && self.is_redirected_absolutely();
+        let mut next = 0usize;
+
+        while !self.stop {
+            let Some((index, base)) = stack_entry(ms, parent, from_root, next)? else {
+                break;
+            };
+            let layer = ms.layer(index).ok_or(EIO)?;
+            self.check_follow(upper_redirected)?;
+            self.last = if ms.redirect_follow() {
+                is_end(index, ms.lowers.len())
+            } else {
+                is_end(next, stack_len(ms, parent, from_root))
+            };
+            next = next.saturating_add(1);
+
+            let Some(dentry) = self.in_layer(layer, base)? else {
+                continue;
+            };
+            if let Some(upper) = upper.filter(|_| found.is_empty() && self.is_dir) {
+                self.fix_origin(upper, &dentry)?;
+            }
+            found.push(
+                LowerPath {
+                    layer: index,
+                    dentry,
+                },
+                GFP_KERNEL,
+            )?;
+            if !from_root && self.is_redirected_absolutely() {
+                from_root = true;
+                next = index.saturating_add(1);
+            }
+        }
+        self.check_follow(upper_redirected)?;
+        Ok(found)
+    }
+
+    fn is_redirected_absolutely(&self) -> bool {
+        let text = self.redirect.as_ref();
+        text.is_some_and(|text| text.first() == Some(&b'/'))
+    }
+
+    /// Redirects lead to objects whose place the mounter's users may not be allowed to see.
+    fn check_follow(&self, upper_redirected: bool) -> Result {
+        if (upper_redirected || self.redirect.is_some()) && !self.ms.redirect_follow() {
+            warn_limited!(
+                "refusing to follow redirect for ({})\n",
+                self.child.log_name()
+            );
+            return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    /// Looks the name, or what it was redirected to, up in one layer.
+    fn in_layer<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        base: &L::Real,
+    ) -> Result<Option<ARef<L::Real>>> {
+        let Some(mut path) = self.redirect.take() else {
+            let child = self.child;
+            let step = self.component(layer, base, plain(child.name()))?;
+            self.redirect = step.redirect;
+            return Ok(step.found);
+        };
+        let result = match Cursor::start(&path) {
+            Some(start) => self.along(layer, base, &mut path, start),
+            None => self
+                .component(layer, base, plain(&path))
+                .map(|step| replace(&mut path, step)),
+        };
+        self.redirect = Some(path);
+        result
+    }
+
+    /// Looks an absolute path up in one layer, each directory of which may carry a redirect itself.
+    fn along<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        base: &L::Real,
+        path: &mut KVec<u8>,
+        start: Cursor,
+    ) -> Result<Option<ARef<L::Real>>> {
+        let mut at = Some(start);
+        let mut dir: Option<ARef<L::Real>> = None;
+        while let Some(cursor) = at {
+            let component = cursor.component(path).ok_or(EIO)?;
+            at = component.next();
+            let here = dir.as_deref().unwrap_or(base);
+            if !here.can_lookup() {
+                break;
+            }
+            let step = self.component(layer, here, component)?;
+            dir = replace(path, step);
+            if dir.is_none() {
+                break;
+            }
+        }
+        Ok(dir)
+    }
+
+    /// Looks one component up in `base`, and learns what the object says about the layers below.
+    fn component<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        base: &L::Real,
+        at: Component<'_>,
+    ) -> Result<Step<L::Real>> {
+        let fail = |error: Error, why: &str| {
+            warn_limited!(
+                "failed lookup in {} ({}, name='{}', err={}): {}\n",
+                L::LABEL,
+                base.log_name(),
+                log::Name(at.name),
+                error.to_errno(),
+                why
+            );
+            Err(error)
+        };
+
+        // Layers are case-folding in all directories or in none.
+        if self.ms.casefold != base.is_casefolded() {
+            return fail(ESTALE, "parent wrong casefold");
+        }
+        // Nobody looks a name up in the upper layer but through us: keep the cached absence of the
+        // overlay's name only.
+        let looked_up = base.lookup_positive(self.m, layer.mount(), at.name, L::IS_UPPER);
+        let found = match looked_up {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Step::NOTHING),
+            Err(error) if error == ENAMETOOLONG => return Ok(Step::NOTHING),
+            Err(error) => return Err(error),
+        };
+        if found.is_dir() && self.ms.casefold != found.is_casefolded() {
+            return fail(EREMOTE, "child wrong casefold");
+        }
+        if found.is_weird() {
+            return fail(EREMOTE, "unsupported object type");
+        }
+        if path_is_whiteout(self.ms, self.m, layer.path(&found))? {
+            self.stop = true;
+            self.opaque = true;
+            return Ok(Step::NOTHING);
+        }
+        if found.can_lookup() {
+            if is_trap(self.child.super_(), &found) {
+                return fail(ELOOP, "overlapping layers");
+            }
+            self.directory(layer, found, at)
+        } else {
+            self.leaf(layer, found, at)
+        }
+    }
+
+    /// An object that is no directory was found.
+    fn leaf<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        found: ARef<L::Real>,
+        at: Component<'_>,
+    ) -> Result<Step<L::Real>> {
+        self.stop = true;
+        if self.is_dir || !at.is_last() {
+            return Ok(Step::NOTHING);
+        }
+        if metacopy::is_marked(self.ms.format(), self.m, layer.path(&found))? {
+            warn_limited!(
+                "'{}' has its data in another layer, which is not supported\n",
+                self.child.log_name()
+            );
+            return Err(EIO);
+        }
+        Ok(Step::found(found))
+    }
+
+    /// A directory was found.
+    fn directory<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        found: ARef<L::Real>,
+        at: Component<'_>,
+    ) -> Result<Step<L::Real>> {
+        if at.is_last() {
+            self.is_dir = true;
+        }
+        if self.last {
+            return Ok(Step::found(found));
+        }
+        let format = self.ms.format();
+        match marker::opacity(format, self.m, layer.path(&found))? {
+            Opacity::Opaque => {
+                self.stop = true;
+                self.opaque |= at.is_last();
+                return Ok(Step::found(found));
+            }
+            Opacity::Xwhiteouts if at.is_last() && !L::IS_UPPER => {
+                self.xwhiteouts = true;
+                layer.note_xwhiteouts();
+            }
+            Opacity::Xwhiteouts | Opacity::Merged => {}
+        }
+        let stored = redirect::read(format, self.m, layer.path(&found))?;
+        let Some(stored) = stored else {
+            return Ok(Step::found(found));
+        };
+        let target = stored.redirect()?;
+        // An absolute redirect leads to a place that an opaque directory on the way does not hide.
+        if target.is_absolute() {
+            self.stop = false;
+        }
+        let mut path = KVec::new();
+        compose(at.prefix, target, at.rest, &mut path)?;
+        Ok(Step {
+            found: Some(found),
+            redirect: Some(path),
+        })
+    }
+
+    /// Gives an upper directory that is merged with a lower one the origin that it lacks.
+    fn fix_origin(&self, upper: &Upper<Dentry>, lower: &Lower<Dentry>) -> Result {
+        let (ms, m) = (self.ms, self.m);
+        let layer = ms.upper.as_ref().ok_or(EROFS)?;
+        let format = ms.format();
+        if ms.noxattr() || marker::has_origin(format, m, layer.path(upper))? {
+            return Ok(());
+        }
+        let record = origin::of_lower(format, m, lower.positive()?)?;
+        let write = ms.want_write()?;
+        origin::set(format, m, &write, upper, &record)?;
+        // The parent of the upper directory may change; that of the name is locked.
+        set_impure(ms, m, &write, self.child.parent_dentry())
+    }
+}
+
+/// Takes the path that a step leads to, if it leads elsewhere, and returns what it found.
+fn replace<D: LayerDentry>(path: &mut KVec<u8>, step: Step<D>) -> Option<ARef<D>> {
+    if let Some(redirect) = step.redirect {
+        *path = redirect;
+    }
+    step.found
+}
+
+/// A name alone, as a path of one component.
+fn plain(name: &[u8]) -> Component<'_> {
+    Component {
+        prefix: &[],
+        name,
+        rest: &[],
+    }
+}
+
+/// `index` is the last of `len`.
+fn is_end(index: usize, len: usize) -> bool {
+    index.checked_add(1) == Some(len)
+}
+
+/// The number of lower parts of the directory, or of the root.
+fn stack_len(ms: &MountState, parent: &OvlInode, of_root: bool) -> usize {
+    if of_root {
+        ms.lowers.len()
+    } else {
+        parent.lowers().len()
+    }
+}
+
+/// The lower part at this place of the directory, or of the root, with the index of its layer.
+fn stack_entry<'a>(
+    ms: &'a MountState,
+    parent: &'a OvlInode,
+    of_root: bool,
+    at: usize,
+) -> Result<Option<(usize, &'a Lower<Dentry>)>> {
+    if of_root {
+        return Ok(ms.layer(at).map(|layer| (at, layer.mnt.root())));
+    }
+    let Some(lower) = parent.lowers().get(at) else {
+        return Ok(None);
+    };
+    Ok(Some((lower.layer(), lower.dentry().ok_or(EIO)?)))
+}
+
+/// Finds the lower object that an upper one was copied from, by the handle that it keeps.
+///
+/// It may be anywhere in the lower file system, and disconnected; only its inode number is used.
+/// `None`: unknown.
+fn find_origin(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    layer: &UpperLayer,
+    upper: &Upper<Dentry>,
+) -> Result<Option<LowerPath>> {
+    let path = layer.path(upper);
+    let Some(record) = origin::read(ms.format(), m, path, Name::Origin)? else {
+        return Ok(None);
+    };
+    let Some(handle) = record.handle() else {
+        return Ok(None);
+    };
+    let Some(found) = decode_origin(ms, m, handle)? else {
+        return Ok(None);
+    };
+    let (upper, origin) = (path.inode()?, found.dentry.positive()?);
+    if is_wrong_type(upper, origin) && !path_is_whiteout(ms, m, path)? {
+        warn_limited!(
+            "invalid origin ({}, ftype={:x}, origin ftype={:x}).\n",
+            path.dentry().log_name(),
+            upper.mode() & S_IFMT,
+            origin.mode() & S_IFMT
+        );
+        return Ok(None);
+    }
+    Ok(Some(found))
+}
+
+/// Decodes a handle in the first lower layer whose file system can have made it.
+fn decode_origin(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    handle: Handle<'_>,
+) -> Result<Option<LowerPath>> {
+    if !capable_dac_read_search() || handle.fid.len() > MAX_FID_LEN {
+        return Ok(None);
+    }
+    let with_uuid = ms.format().has_origin_uuid();
+    for (index, layer) in ms.lowers.iter().enumerate() {
+        if is_ambiguous(ms, layer) || !handle.belongs_to(&layer.mnt.sb().uuid(), with_uuid) {
+            continue;
+        }
+        let decoded = decode_fh(&layer.mnt, m, handle.fid_type, handle.fid, false)?;
+        if let Some(dentry) = decoded.filter(|dentry| !dentry.is_weird()) {
+            return Ok(Some(LowerPath {
+                layer: index,
+                dentry,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Handles of this layer's file system cannot be told from those of another one.
+fn is_ambiguous(ms: &MountState, layer: &Layer) -> bool {
+    let filesystem = usize::try_from(layer.fsid)
+        .ok()
+        .and_then(|fsid| ms.filesystems.get(fsid));
+    layer.fsid != 0 && filesystem.is_none_or(|filesystem| filesystem.bad_uuid)
+}
+
+/// The inodes are of different types.
+fn is_wrong_type(a: &Inode, b: &Inode) -> bool {
+    (a.mode() ^ b.mode()) & S_IFMT != 0
+}
+
+/// Whether lower layers have something under the name of `child`, so that removing it from the upper
+/// layer needs a whiteout. The parent is locked.
+///
+/// If a layer cannot tell, there is something.
+pub(crate) fn lower_positive(child: &OvlChild<'_>) -> Result<bool> {
+    let dentry: &OvlDentry = child.deref();
+    let Some(inode) = dentry.inode() else {
+        return Ok(dentry.is_opaque());
+    };
+    if inode.upper().is_none() {
+        return Ok(true);
+    }
+    let ms = dentry.mount();
+    ms.with_mounter(|m| {
+        for lower in child.parent_inode().lowers() {
+            if let Some(positive) = is_positive(ms, m, lower, child.name())? {
+                return Ok(positive);
+            }
+        }
+        Ok(false)
+    })
+}
+
+/// Whether the lower directory has something to show under `name`; `None` if that is up to the
+/// directories below it.
+fn is_positive(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    lower: &LowerRef,
+    name: &[u8],
+) -> Result<Option<bool>> {
+    let layer = ms.layer(lower.layer()).ok_or(EIO)?;
+    let base = lower.dentry().ok_or(EIO)?;
+    match base.lookup_positive(m, &layer.mnt, name, false) {
+        Ok(None) => Ok(None),
+        Err(error) if error == ENAMETOOLONG => Ok(None),
+        Err(_) => Ok(Some(true)),
+        Ok(Some(found)) => match path_is_whiteout(ms, m, layer.path(&found)) {
+            Ok(whiteout) => Ok(Some(!whiteout)),
+            Err(_) => Ok(Some(true)),
+        },
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The redirect: where lower layers have an object under another name.
+//!
+//! Source of the facts: `ovl_get_redirect_xattr` in `fs/overlayfs/util.c`. What a redirect may look
+//! like, and how it is composed, is in [`crate::rules::redirect`].
+
+#![forbid(unsafe_code)]
+
+use kernel::prelude::*;
+
+use crate::{
+    rules::redirect::Redirect,
+    vfs::{
+        cred::Mounter,
+        errno::*,
+        log::{
+            self,
+            warn_limited, //
+        },
+        mount::RealPath, //
+    },
+    xattr::{
+        self,
+        Format,
+        Name, //
+    },
+};
+
+/// A redirect as an object carries it.
+pub(crate) struct Stored(KVVec<u8>);
+
+impl Stored {
+    /// The redirect.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the value is none.
+    pub(crate) fn redirect(&self) -> Result<Redirect<'_>> {
+        Redirect::parse(&self.0).map_err(|_| EINVAL)
+    }
+}
+
+/// Reads the redirect of the object at `path`.
+///
+/// # Errors
+///
+/// `EINVAL`: the value is no redirect; `EACCES`, `EPERM`: this mounter may not see it; `ENOMEM`; what
+/// the layer fails with. All are logged, with `path`.
+pub(crate) fn read(
+    format: &Format,
+    m: &Mounter<'_>,
+    path: RealPath<'_>,
+) -> Result<Option<Stored>> {
+    let stored = match xattr::get_vec(format, m, path, Name::Redirect) {
+        Ok(None) => return Ok(None),
+        Ok(Some(value)) => Stored(value),
+        Err(error) => {
+            warn_limited!(
+                "failed to get redirect of '{}' ({})\n",
+                path.dentry().log_name(),
+                error.to_errno()
+            );
+            return Err(error);
+        }
+    };
+    if let Err(error) = stored.redirect() {
+        warn_limited!(
+            "invalid redirect ({}) of '{}'\n",
+            log::Name(&stored.0),
+            path.dentry().log_name()
+        );
+        return Err(error);
+    }
+    Ok(Some(stored))
+}
