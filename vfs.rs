@@ -30,6 +30,7 @@ pub(crate) mod own;
 pub(crate) mod param;
 pub(crate) mod rcu;
 pub(crate) mod register;
+pub(crate) mod seq;
 pub(crate) mod slab;
 pub(crate) mod stat;
 pub(crate) mod store;

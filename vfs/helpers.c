@@ -6,11 +6,13 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/delayed_call.h>
 #include <linux/namei.h>
 #include <linux/cred.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/mnt_idmapping.h>
+#include <linux/module.h>
 #include <linux/exportfs.h>
 #include <linux/filelock.h>
 #include <linux/posix_acl.h>
@@ -79,6 +81,15 @@ void ovl_rs_helper_d_set_flags(struct dentry *dentry, unsigned int flags, unsign
 {
 	spin_lock(&dentry->d_lock);
 	dentry->d_flags = (dentry->d_flags & ~mask) | (flags & mask);
+	spin_unlock(&dentry->d_lock);
+}
+
+/* Unhashes a negative dentry that only the caller refers to. */
+void ovl_rs_helper_d_drop_if_last_negative(struct dentry *dentry)
+{
+	spin_lock(&dentry->d_lock);
+	if (d_is_negative(dentry) && dentry->d_lockref.count == 1)
+		__d_drop(dentry);
 	spin_unlock(&dentry->d_lock);
 }
 
@@ -199,6 +210,35 @@ void ovl_rs_helper_inode_copy_atime(struct inode *inode, struct inode *real)
 }
 
 /* Is there a hashed alias of @inode other than @dentry? */
+bool ovl_rs_helper_is_posixacl(const struct inode *inode)
+{
+	return IS_POSIXACL(inode);
+}
+
+int ovl_rs_helper_get_write_access(struct inode *inode)
+{
+	return get_write_access(inode);
+}
+
+void ovl_rs_helper_put_write_access(struct inode *inode)
+{
+	put_write_access(inode);
+}
+
+bool ovl_rs_helper_inode_in_group_or_capable(struct mnt_idmap *idmap, const struct inode *inode)
+{
+	return in_group_or_capable(idmap, inode, i_gid_into_vfsgid(idmap, inode));
+}
+
+/* Enters an inode that is in no hash chain under @key. */
+void ovl_rs_helper_inode_hash_if_unhashed(struct inode *inode, void *key)
+{
+	if (inode_unhashed(inode)) {
+		inode->i_private = key;
+		__insert_inode_hash(inode, (unsigned long)key);
+	}
+}
+
 bool ovl_rs_helper_inode_has_other_alias(struct inode *inode, const struct dentry *dentry)
 {
 	struct dentry *alias;
@@ -244,6 +284,12 @@ void ovl_rs_helper_inode_lock_classes(struct inode *inode, struct mutex *object)
 		lockdep_set_class(&inode->i_rwsem, &file_key[depth]);
 	lockdep_set_class(object, &object_key[depth]);
 #endif
+}
+
+struct kmem_cache *ovl_rs_helper_kmem_cache_create(const char *name, unsigned int size,
+						   void (*ctor)(void *))
+{
+	return kmem_cache_create(name, size, 0, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
 }
 
 void *ovl_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache, gfp_t gfp)
@@ -324,6 +370,11 @@ void ovl_rs_helper_uuid_to_fsid(const u8 *uuid, __kernel_fsid_t *fsid)
 struct mnt_idmap *ovl_rs_helper_mnt_idmap(const struct vfsmount *mnt)
 {
 	return mnt_idmap(mnt);
+}
+
+bool ovl_rs_helper_is_idmapped_mnt(const struct vfsmount *mnt)
+{
+	return is_idmapped_mnt(mnt);
 }
 
 void ovl_rs_helper_mnt_set_flags(struct vfsmount *mnt, int set, int clear)
@@ -408,6 +459,24 @@ void ovl_rs_helper_iattr_set_owner(struct iattr *attr, kuid_t uid, kgid_t gid)
 	attr->ia_vfsgid = VFSGIDT_INIT(gid);
 }
 
+/* The owner as the mount of the overlay shows it. */
+void ovl_rs_helper_kstat_map_owner(struct kstat *stat, struct mnt_idmap *idmap,
+				   const struct super_block *sb)
+{
+	stat->uid = vfsuid_into_kuid(make_vfsuid(idmap, sb->s_user_ns, stat->uid));
+	stat->gid = vfsgid_into_kgid(make_vfsgid(idmap, sb->s_user_ns, stat->gid));
+}
+
+/* The other way round. */
+void ovl_rs_helper_iattr_unmap_owner(struct iattr *attr, struct mnt_idmap *idmap,
+				     const struct super_block *sb)
+{
+	if (attr->ia_valid & ATTR_UID)
+		attr->ia_vfsuid = VFSUIDT_INIT(from_vfsuid(idmap, sb->s_user_ns, attr->ia_vfsuid));
+	if (attr->ia_valid & ATTR_GID)
+		attr->ia_vfsgid = VFSGIDT_INIT(from_vfsgid(idmap, sb->s_user_ns, attr->ia_vfsgid));
+}
+
 void ovl_rs_helper_do_delayed_call(struct delayed_call *call)
 {
 	do_delayed_call(call);
@@ -423,4 +492,24 @@ struct inode *ovl_rs_helper_file_inode(const struct file *file)
 void ovl_rs_helper_init_sync_kiocb(struct kiocb *kiocb, struct file *file)
 {
 	init_sync_kiocb(kiocb, file);
+}
+
+/* --- module parameters: defaults of mounts, changeable under /sys/module --- */
+
+static bool redirect_always_follow = true;
+module_param(redirect_always_follow, bool, 0644);
+MODULE_PARM_DESC(redirect_always_follow, "Follow redirects even if redirect_dir is off");
+
+static bool xino_auto;
+module_param(xino_auto, bool, 0644);
+MODULE_PARM_DESC(xino_auto, "Extend inode numbers with the number of the layer where they fit");
+
+bool ovl_rs_helper_param_redirect_always_follow(void)
+{
+	return READ_ONCE(redirect_always_follow);
+}
+
+bool ovl_rs_helper_param_xino_auto(void)
+{
+	return READ_ONCE(xino_auto);
 }

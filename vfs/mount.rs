@@ -1,0 +1,985 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounts, paths and layers: which objects are real, and which of them may be changed.
+//!
+//! The type of a layer is part of the type of its dentries. [`Upper`] and [`Lower`] have no
+//! constructor outside `vfs/`: an upper dentry comes from the root of an [`UpperMount`] and what
+//! is looked up or created below it. Only `Upper` has operations that change something, and they
+//! take an [`UpperWrite`] ([`super::dirop`]), so that writing to a lower layer does not compile.
+//!
+//! C headers: [`include/linux/mount.h`](srctree/include/linux/mount.h),
+//! [`include/linux/namei.h`](srctree/include/linux/namei.h)
+
+use super::{
+    acl::{
+        Acl,
+        AclKind, //
+    },
+    bindings,
+    cred::Mounter,
+    dentry::{
+        self,
+        Dentry, //
+    },
+    errno::*,
+    inode::{
+        may,
+        Inode, //
+    },
+    stat::{
+        FileAttr,
+        Stat,
+        StatFs, //
+    },
+    super_block::SuperBlock, //
+};
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::{
+        KVVec,
+        KVec, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    ffi::c_void,
+    fs::File,
+    prelude::*,
+    str::{
+        CStrExt as _,
+        CString, //
+    },
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// How a mount translates owners (`struct mnt_idmap`).
+#[repr(transparent)]
+pub(crate) struct IdMap(Opaque<bindings::mnt_idmap>);
+
+// SAFETY: an idmap is constant (fs/mnt_idmapping.c).
+unsafe impl Sync for IdMap {}
+
+impl IdMap {
+    /// Borrows a C idmap.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::mnt_idmap) -> &'a Self {
+        // SAFETY: the type is transparent; the caller proves the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C idmap.
+    pub(super) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
+        self.0.get()
+    }
+
+    /// The idmap that changes nothing.
+    pub(crate) fn nop() -> &'static Self {
+        // SAFETY: nop_mnt_idmap is a static of the kernel.
+        unsafe { Self::from_raw(&raw mut bindings::nop_mnt_idmap) }
+    }
+}
+
+/// A `struct vfsmount`.
+///
+/// # Invariants
+///
+/// Whoever holds a `&Mount` keeps its reference count above zero for that long.
+#[repr(transparent)]
+pub(crate) struct Mount(Opaque<bindings::vfsmount>);
+
+// SAFETY: mntget() and mntput() may be called from any thread.
+unsafe impl Send for Mount {}
+// SAFETY: what `&Mount` offers reads words that do not change.
+unsafe impl Sync for Mount {}
+
+// SAFETY: mntget() and mntput() own the count of a mount.
+unsafe impl AlwaysRefCounted for Mount {
+    fn inc_ref(&self) {
+        // SAFETY: a shared reference means that the count is not zero.
+        unsafe { bindings::mntget(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: the caller gives a count back.
+        unsafe { bindings::mntput(obj.cast().as_ptr()) };
+    }
+}
+
+impl Mount {
+    /// Borrows a C mount.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid, with a count that is held for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::vfsmount) -> &'a Self {
+        // SAFETY: the type is transparent; the caller proves the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C mount.
+    pub(super) fn as_ptr(&self) -> *mut bindings::vfsmount {
+        self.0.get()
+    }
+
+    /// How it translates owners.
+    pub(crate) fn idmap(&self) -> &IdMap {
+        // SAFETY: the mount is alive; once read, an idmap stays for the life of the mount.
+        unsafe { IdMap::from_raw(bindings::mnt_idmap(self.as_ptr())) }
+    }
+
+    /// Its root.
+    pub(crate) fn root(&self) -> &Dentry {
+        // SAFETY: constant for the life of the mount, which owns a count.
+        let root = unsafe { (*self.as_ptr()).mnt_root };
+        // SAFETY: as above.
+        unsafe { Dentry::from_raw(root) }
+    }
+
+    /// Its superblock.
+    pub(crate) fn sb(&self) -> &SuperBlock {
+        // SAFETY: constant for the life of the mount, which keeps it active.
+        let sb = unsafe { (*self.as_ptr()).mnt_sb };
+        // SAFETY: as above.
+        unsafe { SuperBlock::from_raw(sb) }
+    }
+
+    /// Read-only, as a mount or as a superblock?
+    pub(crate) fn is_readonly(&self) -> bool {
+        // SAFETY: the mount is alive.
+        unsafe { bindings::__mnt_is_readonly(self.as_ptr()) }
+    }
+
+    /// The same mount?
+    pub(crate) fn ptr_eq(&self, other: &Mount) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+/// A place in the namespace, owned: what a mount option names.
+pub(crate) struct Path {
+    mnt: ARef<Mount>,
+    dentry: ARef<Dentry>,
+}
+
+impl Path {
+    /// Looks `name` up from the current directory of the task.
+    ///
+    /// # Errors
+    ///
+    /// Those of path resolution. Sleeps.
+    pub(crate) fn resolve(name: &CStr) -> Result<Self> {
+        let mut path: bindings::path = pin_init::zeroed();
+        // SAFETY: `name` is NUL-terminated, `path` is filled on success.
+        to_result(unsafe {
+            bindings::kern_path(name.as_char_ptr(), bindings::LOOKUP_FOLLOW, &mut path)
+        })?;
+        // SAFETY: kern_path() returned a path with a count on both parts.
+        Ok(unsafe { Self::from_owned(path) })
+    }
+
+    /// Where an open file (also one opened with O_PATH) is.
+    pub(crate) fn of_file(file: &File) -> Self {
+        // SAFETY: the path of an open file is constant.
+        let path = unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path };
+        // SAFETY: a valid path; path_get() takes the counts that `from_owned` adopts.
+        unsafe { bindings::path_get(path) };
+        // SAFETY: as above.
+        unsafe { Self::from_owned(path.read()) }
+    }
+
+    /// # Safety
+    ///
+    /// The caller hands over a count on both parts of `path`.
+    unsafe fn from_owned(path: bindings::path) -> Self {
+        // SAFETY: a path has no null pointers; the caller hands over the count.
+        let mnt = unsafe { ARef::from_raw(NonNull::new_unchecked(path.mnt.cast())) };
+        // SAFETY: as above.
+        let dentry = unsafe { ARef::from_raw(NonNull::new_unchecked(path.dentry.cast())) };
+        Self { mnt, dentry }
+    }
+
+    /// The mount.
+    pub(crate) fn mnt(&self) -> &Mount {
+        &self.mnt
+    }
+
+    /// The object.
+    pub(crate) fn dentry(&self) -> &Dentry {
+        &self.dentry
+    }
+
+    fn raw(&self) -> bindings::path {
+        bindings::path {
+            mnt: self.mnt.as_ptr(),
+            dentry: self.dentry.as_ptr(),
+        }
+    }
+
+    /// Reached through the same mount?
+    pub(crate) fn same_mount(&self, other: &Path) -> bool {
+        self.mnt.ptr_eq(&other.mnt)
+    }
+
+    /// Read-only, as a mount or as a superblock?
+    pub(crate) fn mnt_is_readonly(&self) -> bool {
+        self.mnt.is_readonly()
+    }
+
+    /// What statfs(2) says.
+    pub(crate) fn statfs(&self, m: &Mounter<'_>, stat: &mut StatFs) -> Result {
+        self.as_real().statfs(m, stat)
+    }
+
+    /// How the task sees the place, for show_options.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENAMETOOLONG`.
+    pub(crate) fn display_path(&self) -> Result<CString> {
+        let len = bindings::PATH_MAX as usize;
+        let mut buf = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        let path = self.raw();
+        // SAFETY: a valid path; at most PATH_MAX bytes are written.
+        let text = from_err_ptr(unsafe {
+            bindings::d_path(&path, buf.as_mut_ptr().cast(), len as i32)
+        })?;
+        // SAFETY: d_path() returns a string within the buffer.
+        let text = unsafe { CStr::from_char_ptr(text) };
+        Ok(CString::try_from(text)?)
+    }
+
+    /// A read-side view, for the checks that a mount makes before it has layers.
+    pub(crate) fn as_real(&self) -> RealPath<'_> {
+        RealPath {
+            mnt: &self.mnt,
+            dentry: &self.dentry,
+        }
+    }
+
+    /// A mount of this directory that no one else sees (clone_private_mount()). Asks for
+    /// CAP_SYS_ADMIN of the task itself.
+    fn clone_private(&self) -> Result<PrivateMount> {
+        let path = self.raw();
+        // SAFETY: a valid path.
+        let mnt = from_err_ptr(unsafe { bindings::clone_private_mount(&path) })?;
+        NonNull::new(mnt).map(PrivateMount).ok_or(EINVAL)
+    }
+
+    /// The directory as a lower layer: a private mount, read-only and without access times.
+    pub(crate) fn clone_lower(&self) -> Result<LowerMount> {
+        let mnt = self.clone_private()?;
+        mnt.change_flags(bindings::MNT_READONLY | bindings::MNT_NOATIME, 0);
+        Ok(LowerMount(mnt))
+    }
+
+    /// The directory as the upper layer: a private mount that takes no flags about access times
+    /// over from the visible one.
+    pub(crate) fn clone_upper(&self) -> Result<UpperMount> {
+        let mnt = self.clone_private()?;
+        mnt.change_flags(
+            0,
+            bindings::MNT_NOATIME | bindings::MNT_NODIRATIME | bindings::MNT_RELATIME,
+        );
+        Ok(UpperMount(mnt))
+    }
+}
+
+/// A mount that is nowhere in the namespace; unmounted when dropped (sleeps).
+struct PrivateMount(NonNull<bindings::vfsmount>);
+
+// SAFETY: owns a count of a mount, which may be used from any thread.
+unsafe impl Send for PrivateMount {}
+// SAFETY: as above.
+unsafe impl Sync for PrivateMount {}
+
+impl PrivateMount {
+    /// Only for a mount that no one uses yet.
+    fn change_flags(&self, set: u32, clear: u32) {
+        // SAFETY: a private mount that was just made: nobody else reads its flags.
+        unsafe { bindings::mnt_set_flags(self.0.as_ptr(), set as i32, clear as i32) };
+    }
+}
+
+impl Deref for PrivateMount {
+    type Target = Mount;
+
+    fn deref(&self) -> &Mount {
+        // SAFETY: `self` owns a count.
+        unsafe { Mount::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for PrivateMount {
+    fn drop(&mut self) {
+        // SAFETY: made by clone_private_mount(), which kern_unmount() undoes (fs/namespace.c).
+        unsafe { bindings::kern_unmount(self.0.as_ptr()) };
+    }
+}
+
+/// The mount of a lower layer.
+pub(crate) struct LowerMount(PrivateMount);
+
+impl LowerMount {
+    /// The root of the layer.
+    pub(crate) fn root(&self) -> &Lower<Dentry> {
+        Lower::new_ref(self.0.root())
+    }
+}
+
+impl Deref for LowerMount {
+    type Target = Mount;
+
+    fn deref(&self) -> &Mount {
+        &self.0
+    }
+}
+
+/// The mount of the upper layer: the source of every [`Upper`] and of the right to write.
+pub(crate) struct UpperMount(PrivateMount);
+
+impl Deref for UpperMount {
+    type Target = Mount;
+
+    fn deref(&self) -> &Mount {
+        &self.0
+    }
+}
+
+impl UpperMount {
+    /// The root of the layer.
+    pub(crate) fn root(&self) -> &Upper<Dentry> {
+        Upper::new_ref(self.0.root())
+    }
+
+    /// The directory given as `workdir=`, which we may change too: it is on the same filesystem
+    /// and was reached through the same mount as `upperdir=`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is on another filesystem.
+    pub(crate) fn adopt(&self, dir: &Path) -> Result<ARef<Upper<Dentry>>> {
+        if !dir.dentry.sb().ptr_eq(self.sb()) {
+            return Err(EINVAL);
+        }
+        Ok(Upper::new_ref(&dir.dentry).into())
+    }
+
+    /// The dentry of a temporary file that was opened on this layer.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the file is on another filesystem.
+    pub(crate) fn tmpfile_dentry(&self, file: &File) -> Result<ARef<Upper<Dentry>>> {
+        let path = Path::of_file(file);
+        self.adopt(&path)
+    }
+
+    /// The right to write, or `EROFS`. Sleeps while the filesystem is frozen.
+    pub(crate) fn want_write(&self) -> Result<UpperWrite<'_>> {
+        // SAFETY: the mount is alive.
+        to_result(unsafe { bindings::mnt_want_write(self.as_ptr()) })?;
+        Ok(UpperWrite {
+            mnt: self,
+            with_mount: true,
+            _task: NotThreadSafe,
+        })
+    }
+
+    /// Keeps the mount from becoming read-only, or `EROFS`. Does not wait for a frozen
+    /// filesystem: that is [`WriteAccess::start_write`].
+    pub(crate) fn write_access(&self) -> Result<WriteAccess<'_>> {
+        // SAFETY: the mount is alive.
+        to_result(unsafe { bindings::mnt_get_write_access(self.as_ptr()) })?;
+        Ok(WriteAccess { mnt: self })
+    }
+}
+
+/// The upper mount does not become read-only as long as this lives.
+#[must_use = "write access ends when this is dropped"]
+pub(crate) struct WriteAccess<'w> {
+    mnt: &'w UpperMount,
+}
+
+impl WriteAccess<'_> {
+    /// The right to write. Sleeps while the filesystem is frozen.
+    pub(crate) fn start_write(&self) -> UpperWrite<'_> {
+        // SAFETY: the superblock is active while the mount is alive.
+        unsafe { bindings::sb_start_write(self.mnt.sb().as_ptr()) };
+        UpperWrite {
+            mnt: self.mnt,
+            with_mount: false,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for WriteAccess<'_> {
+    fn drop(&mut self) {
+        // SAFETY: taken by `write_access`.
+        unsafe { bindings::mnt_put_write_access(self.mnt.as_ptr()) };
+    }
+}
+
+/// Proof that the upper layer may be changed now: its mount is writable and its filesystem is
+/// not frozen. Every change of a layer goes through a method of this type ([`super::dirop`]).
+///
+/// Do not take an i_rwsem of a lower inode while one is held: a nested overlay takes them in the
+/// other order.
+#[must_use = "the right to write ends when this is dropped"]
+pub(crate) struct UpperWrite<'w> {
+    mnt: &'w UpperMount,
+    /// Taken by mnt_want_write() rather than by sb_start_write() alone.
+    with_mount: bool,
+    _task: NotThreadSafe,
+}
+
+impl<'w> UpperWrite<'w> {
+    /// The upper mount.
+    pub(crate) fn mnt(&self) -> &'w UpperMount {
+        self.mnt
+    }
+
+    /// How the upper mount translates owners.
+    pub(super) fn idmap(&self) -> *mut bindings::mnt_idmap {
+        self.mnt.idmap().as_ptr()
+    }
+}
+
+impl Drop for UpperWrite<'_> {
+    fn drop(&mut self) {
+        if self.with_mount {
+            // SAFETY: taken by `want_write`.
+            unsafe { bindings::mnt_drop_write(self.mnt.as_ptr()) };
+        } else {
+            // SAFETY: taken by `start_write`.
+            unsafe { bindings::sb_end_write(self.mnt.sb().as_ptr()) };
+        }
+    }
+}
+
+macro_rules! layer_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        pub(crate) struct $name<T>(T);
+
+        impl<T> $name<T> {
+            /// Says of which layer `inner` is.
+            pub(super) fn new_ref(inner: &T) -> &Self {
+                // SAFETY: the type is transparent.
+                unsafe { &*(inner as *const T).cast() }
+            }
+        }
+
+        impl $name<Dentry> {
+            /// Borrows a C dentry of this layer.
+            ///
+            /// # Safety
+            ///
+            /// `ptr` must be valid, with a count that is held for `'a`.
+            pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::dentry) -> &'a Self {
+                // SAFETY: the caller proves that it is valid.
+                Self::new_ref(unsafe { Dentry::from_raw(ptr) })
+            }
+
+            /// Says of which layer an owned dentry is.
+            pub(super) fn new_owned(inner: ARef<Dentry>) -> ARef<Self> {
+                // SAFETY: the type is transparent; the count moves along.
+                unsafe { ARef::from_raw(ARef::into_raw(inner).cast()) }
+            }
+        }
+
+        impl<T> Deref for $name<T> {
+            type Target = T;
+
+            fn deref(&self) -> &T {
+                &self.0
+            }
+        }
+
+        // SAFETY: counts like the dentry that it is.
+        unsafe impl AlwaysRefCounted for $name<Dentry> {
+            fn inc_ref(&self) {
+                self.0.inc_ref();
+            }
+
+            unsafe fn dec_ref(obj: NonNull<Self>) {
+                // SAFETY: the caller gives a count back.
+                unsafe { Dentry::dec_ref(obj.cast()) };
+            }
+        }
+
+        impl LayerDentry for $name<Dentry> {
+            fn adopt(inner: ARef<Dentry>) -> ARef<Self> {
+                Self::new_owned(inner)
+            }
+        }
+    };
+}
+
+layer_type! {
+    /// Of the upper layer (or the work directory): may be changed.
+    Upper
+}
+
+layer_type! {
+    /// Of a lower layer: never changed.
+    Lower
+}
+
+mod sealed {
+    /// Only this room says of which layer a dentry is.
+    pub(crate) trait Layer {}
+    impl<T> Layer for super::Upper<T> {}
+    impl<T> Layer for super::Lower<T> {}
+}
+
+/// A dentry of a layer, upper or lower: what lookup does alike in both.
+pub(crate) trait LayerDentry:
+    AlwaysRefCounted + Deref<Target = Dentry> + sealed::Layer + Sized
+{
+    /// Says of which layer `inner` is.
+    #[doc(hidden)]
+    fn adopt(inner: ARef<Dentry>) -> ARef<Self>;
+
+    /// Looks `name` up in this directory. The result may be negative.
+    ///
+    /// # Errors
+    ///
+    /// Those of the filesystem, `EACCES` if the mounter may not search the directory. Takes the
+    /// directory's i_rwsem shared if the name is not cached; sleeps.
+    fn lookup(&self, _: &Mounter<'_>, mnt: &Mount, name: &[u8]) -> Result<ARef<Self>> {
+        let mut name = dentry::qstr(name)?;
+        // SAFETY: all arguments are live; the function hashes the name itself.
+        let found = unsafe {
+            bindings::lookup_one_unlocked(mnt.idmap().as_ptr(), &mut name, self.as_ptr())
+        };
+        // SAFETY: returns a counted dentry or an error.
+        unsafe { dentry::owned(found) }.map(Self::adopt)
+    }
+
+    /// As [`LayerDentry::lookup`]; `None` if there is no such name. A negative dentry that this
+    /// made is dropped from the dcache if `forget` (nobody will ask the layer for it again).
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerDentry::lookup`].
+    fn lookup_positive(
+        &self,
+        m: &Mounter<'_>,
+        mnt: &Mount,
+        name: &[u8],
+        forget: bool,
+    ) -> Result<Option<ARef<Self>>> {
+        let found = match self.lookup(m, mnt, name) {
+            Err(e) if e == ENOENT => return Ok(None),
+            other => other?,
+        };
+        if !found.is_negative() {
+            return Ok(Some(found));
+        }
+        if forget {
+            found.drop_if_last();
+        }
+        Ok(None)
+    }
+}
+
+impl Dentry {
+    /// Drops a negative dentry from the hash if no one else uses it.
+    fn drop_if_last(&self) {
+        // SAFETY: takes d_lock; looks at the count and at the inode.
+        unsafe { bindings::d_drop_if_last_negative(self.as_ptr()) };
+    }
+}
+
+/// The text of a symbolic link, with what its filesystem needs to keep it.
+pub(crate) struct LinkText {
+    text: *const kernel::ffi::c_char,
+    done: bindings::delayed_call,
+}
+
+impl LinkText {
+    /// The text.
+    pub(crate) fn as_cstr(&self) -> &CStr {
+        // SAFETY: vfs_get_link() returns a string that lives until the delayed call is made.
+        unsafe { CStr::from_char_ptr(self.text) }
+    }
+
+    /// For ->get_link: the text and the call that releases it, now the business of the VFS.
+    pub(super) fn into_raw(self) -> (*const kernel::ffi::c_char, bindings::delayed_call) {
+        let this = core::mem::ManuallyDrop::new(self);
+        (
+            this.text,
+            bindings::delayed_call {
+                fn_: this.done.fn_,
+                arg: this.done.arg,
+            },
+        )
+    }
+}
+
+impl Drop for LinkText {
+    fn drop(&mut self) {
+        // SAFETY: filled by vfs_get_link(), called once.
+        unsafe { bindings::do_delayed_call(&mut self.done) };
+    }
+}
+
+/// A real object, reached through the mount of its layer: the side that reads.
+///
+/// Every method takes the [`Mounter`]: a layer is touched with the mounter's credentials or not
+/// at all.
+#[derive(Clone, Copy)]
+pub(crate) struct RealPath<'a> {
+    mnt: &'a Mount,
+    dentry: &'a Dentry,
+}
+
+impl<'a> RealPath<'a> {
+    /// An object of the upper layer.
+    pub(crate) fn upper(mnt: &'a UpperMount, dentry: &'a Upper<Dentry>) -> Self {
+        Self { mnt, dentry }
+    }
+
+    /// An object of a lower layer.
+    pub(crate) fn lower(mnt: &'a LowerMount, dentry: &'a Lower<Dentry>) -> Self {
+        Self { mnt, dentry }
+    }
+
+    /// The mount.
+    pub(crate) fn mnt(&self) -> &'a Mount {
+        self.mnt
+    }
+
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &'a Dentry {
+        self.dentry
+    }
+
+    /// How the layer's mount translates owners.
+    pub(crate) fn idmap(&self) -> &'a IdMap {
+        self.mnt.idmap()
+    }
+
+    /// The inode.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for a negative dentry.
+    pub(crate) fn inode(&self) -> Result<&'a Inode> {
+        self.dentry.positive()
+    }
+
+    /// The C structure; borrows both parts.
+    pub(super) fn raw(&self) -> bindings::path {
+        bindings::path {
+            mnt: self.mnt.as_ptr(),
+            dentry: self.dentry.as_ptr(),
+        }
+    }
+
+    /// Attributes, with the security module's check.
+    pub(crate) fn getattr(
+        &self,
+        _: &Mounter<'_>,
+        stat: &mut Stat,
+        mask: u32,
+        flags: u32,
+    ) -> Result {
+        let path = self.raw();
+        // SAFETY: a valid path; `stat` is filled.
+        to_result(unsafe { bindings::vfs_getattr(&path, stat.as_mut_ptr(), mask, flags) })
+    }
+
+    /// Attributes, without the security module's check: the caller was checked already.
+    pub(crate) fn getattr_nosec(
+        &self,
+        _: &Mounter<'_>,
+        stat: &mut Stat,
+        mask: u32,
+        flags: u32,
+    ) -> Result {
+        let path = self.raw();
+        // SAFETY: a valid path; `stat` is filled.
+        to_result(unsafe { bindings::vfs_getattr_nosec(&path, stat.as_mut_ptr(), mask, flags) })
+    }
+
+    /// An extended attribute; with an empty `buf`, its size. Every error as the filesystem gives
+    /// it.
+    pub(crate) fn getxattr_raw(
+        &self,
+        _: &Mounter<'_>,
+        name: &CStr,
+        buf: &mut [u8],
+    ) -> Result<usize> {
+        // SAFETY: all arguments are live; at most `buf.len()` bytes are written.
+        let n = unsafe {
+            bindings::vfs_getxattr(
+                self.idmap().as_ptr(),
+                self.dentry.as_ptr(),
+                name.as_char_ptr(),
+                buf_ptr(buf),
+                buf.len(),
+            )
+        };
+        ssize(n)
+    }
+
+    /// An extended attribute that may be missing: `None` if there is none, or if the filesystem
+    /// has none of this kind (`ENODATA`, `EOPNOTSUPP`). A longer value is `ERANGE`.
+    pub(crate) fn getxattr(
+        &self,
+        m: &Mounter<'_>,
+        name: &CStr,
+        buf: &mut [u8],
+    ) -> Result<Option<usize>> {
+        absent_is_none(self.getxattr_raw(m, name, buf))
+    }
+
+    /// The size of an extended attribute that may be missing, in bytes.
+    pub(crate) fn getxattr_len(&self, m: &Mounter<'_>, name: &CStr) -> Result<Option<usize>> {
+        self.getxattr(m, name, &mut [])
+    }
+
+    /// The whole value of an extended attribute that may be missing, into `out`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the value keeps growing under our hands, `ENOMEM`.
+    pub(crate) fn getxattr_vec(
+        &self,
+        m: &Mounter<'_>,
+        name: &CStr,
+        out: &mut KVVec<u8>,
+    ) -> Result<Option<usize>> {
+        let Some(len) = self.getxattr_len(m, name)? else {
+            out.clear();
+            return Ok(None);
+        };
+        out.resize(len, 0, GFP_KERNEL)?;
+        if len == 0 {
+            return Ok(Some(0));
+        }
+        match self.getxattr(m, name, out) {
+            Ok(Some(n)) => {
+                out.truncate(n);
+                Ok(Some(n))
+            }
+            Ok(None) => {
+                out.clear();
+                Ok(None)
+            }
+            Err(e) if e == ERANGE => Err(EIO),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The names of the extended attributes, each ended by a NUL; with an empty `buf`, the size.
+    pub(crate) fn listxattr_raw(&self, _: &Mounter<'_>, buf: &mut [u8]) -> Result<usize> {
+        // SAFETY: the dentry is live; at most `buf.len()` bytes are written.
+        let n = unsafe {
+            bindings::vfs_listxattr(self.dentry.as_ptr(), buf_ptr(buf).cast(), buf.len())
+        };
+        ssize(n)
+    }
+
+    /// The names of the extended attributes, each ended by a NUL, into `out`.
+    pub(crate) fn listxattr(&self, m: &Mounter<'_>, out: &mut KVVec<u8>) -> Result<usize> {
+        let len = self.listxattr_raw(m, &mut [])?;
+        out.resize(len, 0, GFP_KERNEL)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        let n = self.listxattr_raw(m, out)?;
+        out.truncate(n);
+        Ok(n)
+    }
+
+    /// May the mounter access the object so (`MAY_*`)?
+    pub(crate) fn permission(&self, _: &Mounter<'_>, mask: i32) -> Result {
+        let inode = self.inode()?;
+        // SAFETY: both are live.
+        to_result(unsafe {
+            bindings::inode_permission(self.idmap().as_ptr(), inode.as_ptr(), mask)
+        })
+    }
+
+    /// Is the mounter the owner, or as good as?
+    pub(crate) fn owner_or_capable(&self, _: &Mounter<'_>) -> bool {
+        // SAFETY: both are live.
+        self.dentry.inode().is_some_and(|inode| unsafe {
+            bindings::inode_owner_or_capable(self.idmap().as_ptr(), inode.as_ptr())
+        })
+    }
+
+    /// The text of a symbolic link.
+    pub(crate) fn get_link(&self, _: &Mounter<'_>) -> Result<LinkText> {
+        let mut done: bindings::delayed_call = pin_init::zeroed();
+        // SAFETY: the dentry is live; `done` is filled if there is something to release.
+        let text =
+            from_err_ptr(unsafe { bindings::vfs_get_link(self.dentry.as_ptr(), &mut done) }
+                .cast_mut())?;
+        Ok(LinkText { text, done })
+    }
+
+    /// An access control list, for a caller who is to see it; with the permission checks of
+    /// getxattr(2).
+    pub(crate) fn get_acl(&self, _: &Mounter<'_>, name: &CStr) -> Result<Option<Acl>> {
+        // SAFETY: all arguments are live.
+        let acl = unsafe {
+            bindings::vfs_get_acl(
+                self.idmap().as_ptr(),
+                self.dentry.as_ptr(),
+                name.as_char_ptr(),
+            )
+        };
+        // SAFETY: null, an error, or a counted list.
+        unsafe { Acl::from_owned(acl.cast()) }
+    }
+
+    /// An access control list, for a permission check of ours.
+    pub(crate) fn get_inode_acl(&self, _: &Mounter<'_>, kind: AclKind) -> Result<Option<Acl>> {
+        let inode = self.inode()?;
+        // SAFETY: the inode is live.
+        let acl = unsafe { bindings::get_inode_acl(inode.as_ptr(), kind.raw()) };
+        // SAFETY: null, an error, or a counted list.
+        unsafe { Acl::from_owned(acl.cast()) }
+    }
+
+    /// Opens the object for the overlay's own use (`flags` are `O_RDONLY` or `O_WRONLY`, with
+    /// `O_LARGEFILE`), without moving its access time where that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if the mounter may not; those of the filesystem.
+    pub(crate) fn open(&self, m: &Mounter<'_>, flags: u32) -> Result<ARef<File>> {
+        let access = if flags & bindings::O_ACCMODE == bindings::O_RDONLY {
+            may::READ
+        } else {
+            may::WRITE
+        };
+        self.permission(m, access | may::OPEN)?;
+        if self.owner_or_capable(m) {
+            self.dentry_open(m, flags | bindings::O_NOATIME)
+        } else {
+            self.dentry_open(m, flags)
+        }
+    }
+
+    fn dentry_open(&self, m: &Mounter<'_>, flags: u32) -> Result<ARef<File>> {
+        let path = self.raw();
+        // SAFETY: all arguments are live.
+        let file = from_err_ptr(unsafe {
+            bindings::dentry_open(&path, flags as i32, m.cred().as_ptr())
+        })?;
+        let file = NonNull::new(file).ok_or(EIO)?;
+        // SAFETY: dentry_open() returns a counted file that is in no descriptor table.
+        Ok(unsafe { ARef::from_raw(file.cast()) })
+    }
+
+    /// Looks `name` up below, to be found; a fatal signal ends the wait for the directory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, `EINTR`, those of the filesystem.
+    pub(crate) fn lookup_positive_killable(
+        &self,
+        _: &Mounter<'_>,
+        name: &[u8],
+    ) -> Result<ARef<Dentry>> {
+        let mut name = dentry::qstr(name)?;
+        // SAFETY: all arguments are live; the function hashes the name itself.
+        let found = unsafe {
+            bindings::lookup_one_positive_killable(
+                self.idmap().as_ptr(),
+                &mut name,
+                self.dentry.as_ptr(),
+            )
+        };
+        // SAFETY: returns a counted dentry or an error.
+        unsafe { dentry::owned(found) }
+    }
+
+    /// Moves the access time, as a read of the object would.
+    pub(crate) fn touch_atime(&self) {
+        let path = self.raw();
+        // SAFETY: a valid path.
+        unsafe { bindings::touch_atime(&path) };
+    }
+
+    /// Does the security module want the extended attribute copied up? `Ok(false)`: leave it out.
+    pub(crate) fn copy_up_xattr(&self, m: &Mounter<'_>, name: &CStr) -> Result<bool> {
+        super::cred::security_copy_up_xattr(m, self.dentry, name)
+    }
+
+    /// What statfs(2) says.
+    pub(crate) fn statfs(&self, _: &Mounter<'_>, stat: &mut StatFs) -> Result {
+        let path = self.raw();
+        // SAFETY: a valid path; `stat` is filled.
+        to_result(unsafe { bindings::vfs_statfs(&path, stat.as_mut_ptr().cast()) })
+    }
+
+    /// Asks the security module about the ioctl that reading (or setting) flags amounts to.
+    pub(super) fn fileattr_allowed(&self, m: &Mounter<'_>, attr: &FileAttr, set: bool) -> Result {
+        let file = self.dentry_open(m, bindings::O_RDONLY | bindings::O_LARGEFILE)?;
+        // SAFETY: the file is open; no argument is read.
+        to_result(unsafe {
+            bindings::security_file_ioctl(file.as_ptr(), attr.ioctl_command(set), 0)
+        })
+    }
+
+    /// The flags that chattr(1) shows.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY`, `EINVAL` or `EOPNOTSUPP` if the filesystem has none.
+    pub(crate) fn fileattr_get(&self, m: &Mounter<'_>, attr: &mut FileAttr) -> Result {
+        self.fileattr_allowed(m, attr, false)?;
+        // SAFETY: the dentry is live; `attr` is filled.
+        let err = unsafe {
+            bindings::vfs_fileattr_get(self.dentry.as_ptr(), attr.as_mut_ptr().cast())
+        };
+        if err == -(bindings::ENOIOCTLCMD as i32) {
+            return Err(ENOTTY);
+        }
+        to_result(err)
+    }
+}
+
+/// A pointer to `buf` as C wants it: null if there is no room.
+fn buf_ptr(buf: &mut [u8]) -> *mut c_void {
+    if buf.is_empty() {
+        core::ptr::null_mut()
+    } else {
+        buf.as_mut_ptr().cast()
+    }
+}
+
+/// A `ssize_t`: a length, or an error below zero.
+pub(super) fn ssize(n: isize) -> Result<usize> {
+    usize::try_from(n).map_err(|_| Error::from_errno(i32::try_from(n).unwrap_or(-5)))
+}
+
+/// The one place that says which errors mean that an extended attribute is not there.
+pub(crate) fn absent_is_none(found: Result<usize>) -> Result<Option<usize>> {
+    match found {
+        Ok(n) => Ok(Some(n)),
+        Err(e) if e == ENODATA || e == EOPNOTSUPP => Ok(None),
+        Err(e) => Err(e),
+    }
+}

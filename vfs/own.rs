@@ -1,0 +1,1028 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Objects of *our* filesystem: inodes, names and superblocks whose private data has a type.
+//!
+//! [`FsInode`], [`FsDentry`] and [`FsSuper`] are only made by the trampolines of
+//! [`super::vtable`], for objects that the VFS hands to the operations of the filesystem `F`.
+//! What a layer hands out is a plain [`Inode`] or [`Dentry`], so the two cannot be mixed up.
+
+use super::{
+    acl::{
+        AclKind,
+        RcuAcl, //
+    },
+    bindings,
+    cred::Mounter,
+    dentry::{
+        self,
+        Dentry, //
+    },
+    errno::*,
+    inode::{
+        Dev,
+        Inode, //
+    },
+    lock::ObjectMutex,
+    mount::{
+        IdMap,
+        Mount,
+        RealPath, //
+    },
+    register::FsType,
+    super_block::SuperBlock,
+    vtable::Tables,
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::KBox,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+    },
+    types::Opaque, //
+};
+
+/// A filesystem type of this module.
+pub(crate) trait FileSystem: Sized + 'static {
+    /// Its name in mount(2).
+    const NAME: &'static CStr;
+
+    /// What a superblock owns (`s_fs_info`).
+    type Mount: Send + Sync;
+
+    /// What an inode owns.
+    type Object: InodeData;
+
+    /// The static that the kernel knows the type by.
+    fn fs_type() -> &'static FsType<Self>;
+}
+
+/// The private data of an inode. It ends in two steps, because a path walk under RCU may read it
+/// after the last reference to the inode is gone.
+///
+/// Dropping it (->free_inode, an RCU callback) must not sleep: it may only free memory.
+pub(crate) trait InodeData: Send + Sync {
+    /// The state of an inode about which nothing is known yet. Cannot fail.
+    fn init() -> impl PinInit<Self>;
+
+    /// The mutex that gets a lock class by stacking depth.
+    fn lock(&self) -> &ObjectMutex;
+
+    /// Gives references back (->destroy_inode, may sleep). Runs once, also for inodes that were
+    /// never published.
+    fn release(&self, is_dir: bool);
+}
+
+/// An inode as it comes from the slab: private data and VFS inode in one piece.
+#[repr(C)]
+pub(crate) struct InodeBox<T> {
+    pub(super) data: T,
+    pub(super) inode: Opaque<bindings::inode>,
+}
+
+/// The private data of the inode at `ptr`.
+///
+/// # Safety
+///
+/// `ptr` must be an inode of `F`, whose memory is not freed for `'a`.
+unsafe fn object<'a, F: FileSystem>(ptr: *mut bindings::inode) -> &'a F::Object {
+    let offset = core::mem::offset_of!(InodeBox<F::Object>, inode);
+    // SAFETY: every inode of `F` is the `inode` of an `InodeBox` (->alloc_inode).
+    let outer = unsafe { ptr.byte_sub(offset) }.cast::<InodeBox<F::Object>>();
+    // SAFETY: initialised by ->alloc_inode, dropped by ->free_inode.
+    unsafe { &(*outer).data }
+}
+
+/// An inode of the filesystem `F`.
+///
+/// # Invariants
+///
+/// It is the `inode` of an [`InodeBox`]; whoever holds a `&FsInode` keeps its reference count
+/// above zero for that long.
+#[repr(transparent)]
+pub(crate) struct FsInode<F: FileSystem> {
+    inode: Inode,
+    _filesystem: PhantomData<fn() -> F>,
+}
+
+impl<F: FileSystem> Deref for FsInode<F> {
+    type Target = Inode;
+
+    fn deref(&self) -> &Inode {
+        &self.inode
+    }
+}
+
+// SAFETY: counts like the inode that it is.
+unsafe impl<F: FileSystem> AlwaysRefCounted for FsInode<F> {
+    fn inc_ref(&self) {
+        self.inode.inc_ref();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: the caller gives a count back.
+        unsafe { Inode::dec_ref(obj.cast()) };
+    }
+}
+
+impl<F: FileSystem> FsInode<F> {
+    /// Borrows a C inode.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be an inode of `F`, with a count that is held for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::inode) -> &'a Self {
+        // SAFETY: the type is transparent; the caller proves the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The private data.
+    pub(crate) fn data(&self) -> &F::Object {
+        // SAFETY: by the type invariant.
+        unsafe { object::<F>(self.as_ptr()) }
+    }
+
+    /// The superblock.
+    pub(crate) fn super_(&self) -> &FsSuper<F> {
+        // SAFETY: an inode of `F` is of a superblock of `F`.
+        unsafe { FsSuper::from_raw(self.sb().as_ptr()) }
+    }
+
+    /// Takes owner (as the layer's mount shows it), mode, times and size from `real`, under this
+    /// inode's spinlock.
+    pub(crate) fn copy_attr_from(&self, real: RealPath<'_>) {
+        if let Ok(from) = real.inode() {
+            // SAFETY: all three are live.
+            unsafe {
+                bindings::inode_copy_attr(self.as_ptr(), from.as_ptr(), real.idmap().as_ptr())
+            };
+        }
+    }
+
+    /// Takes modification and change time from `real`, if they differ.
+    pub(crate) fn copy_mctime_from(&self, real: &Inode) {
+        // SAFETY: both are live.
+        unsafe { bindings::inode_copy_mctime(self.as_ptr(), real.as_ptr()) };
+    }
+
+    /// Takes the access time from `real`.
+    pub(crate) fn copy_atime_from(&self, real: &Inode) {
+        // SAFETY: both are live.
+        unsafe { bindings::inode_copy_atime(self.as_ptr(), real.as_ptr()) };
+    }
+
+    /// Takes the flags of `mask` from `real`.
+    pub(crate) fn copy_flags_from(&self, real: &Inode, mask: u32) {
+        self.set_flags(real.flags() & mask, mask);
+    }
+
+    /// Sets the inode flags of `mask` to `flags`. Atomic against other callers.
+    pub(crate) fn set_flags(&self, flags: u32, mask: u32) {
+        // SAFETY: inode_set_flags() replaces the word by cmpxchg (fs/inode.c).
+        unsafe { bindings::inode_set_flags(self.as_ptr(), flags, mask) };
+    }
+
+    /// Sets the number of names. Needs the i_rwsem, or an inode that is not published.
+    pub(crate) fn set_nlink(&self, nlink: u32) {
+        // SAFETY: the inode is live.
+        unsafe { bindings::set_nlink(self.as_ptr(), nlink) };
+    }
+
+    /// One name more. Needs the i_rwsem.
+    pub(crate) fn inc_nlink(&self) {
+        // SAFETY: the inode is live.
+        unsafe { bindings::inc_nlink(self.as_ptr()) };
+    }
+
+    /// One name less; nothing if there is none. Needs the i_rwsem.
+    pub(crate) fn drop_nlink(&self) {
+        if self.nlink() > 0 {
+            // SAFETY: the inode is live, its count of names not zero.
+            unsafe { bindings::drop_nlink(self.as_ptr()) };
+        }
+    }
+
+    /// No name left. Needs the i_rwsem.
+    pub(crate) fn clear_nlink(&self) {
+        // SAFETY: the inode is live.
+        unsafe { bindings::clear_nlink(self.as_ptr()) };
+    }
+
+    /// Takes the i_rwsem exclusively; sleeps.
+    pub(crate) fn lock_exclusive(&self) -> InodeLock<'_> {
+        // SAFETY: the inode is live.
+        unsafe { bindings::inode_lock(self.as_ptr()) };
+        InodeLock { inode: self }
+    }
+
+    /// Is there another name of it in the dcache?
+    pub(crate) fn has_other_hashed_alias(&self, dentry: &FsDentry<F>) -> bool {
+        // SAFETY: both are live; the list is walked under i_lock.
+        unsafe { bindings::inode_has_other_alias(self.as_ptr(), dentry.as_ptr()) }
+    }
+
+    /// Any name of it in the dcache.
+    pub(crate) fn find_any_alias(&self) -> Option<ARef<FsDentry<F>>> {
+        // SAFETY: the inode is live; the result is counted.
+        let alias = NonNull::new(unsafe { bindings::d_find_any_alias(self.as_ptr()) })?;
+        // SAFETY: an alias of an inode of `F` is a dentry of `F`; the count is ours.
+        Some(unsafe { ARef::from_raw(alias.cast()) })
+    }
+
+    /// May the caller access it so (`MAY_*`), by mode bits and ACL?
+    pub(crate) fn generic_permission(&self, idmap: &IdMap, mask: i32) -> Result {
+        // SAFETY: both are live.
+        to_result(unsafe { bindings::generic_permission(idmap.as_ptr(), self.as_ptr(), mask) })
+    }
+
+    /// Is the caller the owner, or as good as?
+    pub(crate) fn owner_or_capable(&self, idmap: &IdMap) -> bool {
+        // SAFETY: both are live.
+        unsafe { bindings::inode_owner_or_capable(idmap.as_ptr(), self.as_ptr()) }
+    }
+
+    /// Is the caller in the owning group, or may it keep the set-group-id bit anyway?
+    pub(crate) fn in_group_or_capable(&self, idmap: &IdMap) -> bool {
+        // SAFETY: both are live.
+        unsafe { bindings::inode_in_group_or_capable(idmap.as_ptr(), self.as_ptr()) }
+    }
+
+    /// Enters an inode that no key finds (a lower hard link) under the key `real`, the upper
+    /// inode that its copy-up made. Needs the object's mutex.
+    pub(crate) fn hash_if_unhashed(&self, real: &Inode) {
+        // SAFETY: both are live; the key is only compared.
+        unsafe { bindings::inode_hash_if_unhashed(self.as_ptr(), real.as_ptr().cast()) };
+    }
+}
+
+/// An i_rwsem is held exclusively until this is dropped.
+#[must_use = "the lock is released when the guard is dropped"]
+pub(crate) struct InodeLock<'a> {
+    inode: &'a Inode,
+}
+
+impl Drop for InodeLock<'_> {
+    fn drop(&mut self) {
+        // SAFETY: taken by `lock_exclusive`.
+        unsafe { bindings::inode_unlock(self.inode.as_ptr()) };
+    }
+}
+
+/// An inode of `F` in a path walk under RCU: it may lose its last reference at any moment, only
+/// its memory stays.
+pub(crate) struct RcuInode<'rcu, F: FileSystem> {
+    ptr: NonNull<bindings::inode>,
+    _walk: PhantomData<(&'rcu (), fn() -> F)>,
+}
+
+impl<F: FileSystem> Clone for RcuInode<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: FileSystem> Copy for RcuInode<'_, F> {}
+
+impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
+    /// # Safety
+    ///
+    /// `ptr` must be an inode of `F` that the VFS handed to an operation in a path walk under
+    /// RCU, which lasts for `'rcu`.
+    pub(super) unsafe fn from_raw(ptr: NonNull<bindings::inode>) -> Self {
+        Self {
+            ptr,
+            _walk: PhantomData,
+        }
+    }
+
+    /// The private data: not dropped before the walk ends.
+    pub(crate) fn data(self) -> &'rcu F::Object {
+        // SAFETY: ->free_inode waits for a grace period.
+        unsafe { object::<F>(self.ptr.as_ptr()) }
+    }
+
+    /// The superblock: not freed before the walk ends.
+    pub(crate) fn super_(self) -> &'rcu FsSuper<F> {
+        // SAFETY: i_sb is constant; the walk holds the mount (fs/namei.c, legitimize_path()).
+        let sb = unsafe { (*self.ptr.as_ptr()).i_sb };
+        // SAFETY: as above.
+        unsafe { FsSuper::from_raw(sb) }
+    }
+
+    /// May the caller access it so (`MAY_*`, with `MAY_NOT_BLOCK`)?
+    pub(crate) fn generic_permission(self, idmap: &IdMap, mask: i32) -> Result {
+        // SAFETY: made for use in RCU walk (fs/namei.c).
+        to_result(unsafe {
+            bindings::generic_permission(idmap.as_ptr(), self.ptr.as_ptr(), mask)
+        })
+    }
+}
+
+/// A real object in a path walk under RCU.
+#[derive(Clone, Copy)]
+pub(crate) struct RcuReal<'rcu> {
+    mnt: &'rcu Mount,
+    inode: NonNull<bindings::inode>,
+}
+
+impl<'rcu> RcuReal<'rcu> {
+    /// The object of `dentry` as it is now; `None` if it just became negative.
+    pub(crate) fn new(mnt: &'rcu Mount, dentry: &'rcu Dentry) -> Option<Self> {
+        // SAFETY: reads one word of a dentry whose memory the walk keeps.
+        let inode = NonNull::new(unsafe { bindings::d_inode_rcu(dentry.as_ptr()) })?;
+        Some(Self { mnt, inode })
+    }
+
+    /// Type and permissions.
+    pub(crate) fn mode(self) -> u16 {
+        // SAFETY: projecting a field; the walk keeps the memory.
+        let mode = unsafe { &raw const (*self.inode.as_ptr()).i_mode };
+        // SAFETY: as above; one word.
+        unsafe { mode.read_volatile() }
+    }
+
+    /// May the mounter access it so (`MAY_*`, with `MAY_NOT_BLOCK`)?
+    pub(crate) fn permission(self, _: &Mounter<'_>, mask: i32) -> Result {
+        // SAFETY: made for use in RCU walk (fs/namei.c).
+        to_result(unsafe {
+            bindings::inode_permission(self.mnt.idmap().as_ptr(), self.inode.as_ptr(), mask)
+        })
+    }
+
+    /// Has its filesystem POSIX ACLs?
+    pub(crate) fn has_posix_acl(self) -> bool {
+        // SAFETY: reads words that do not change while the walk lasts.
+        unsafe { bindings::is_posixacl(self.inode.as_ptr()) }
+    }
+
+    /// Does the layer's mount translate owners?
+    pub(crate) fn layer_is_idmapped(self) -> bool {
+        // SAFETY: the mount is live.
+        unsafe { bindings::is_idmapped_mnt(self.mnt.as_ptr()) }
+    }
+
+    /// The ACL, if it is cached. `ECHILD` if it has to be read.
+    pub(crate) fn cached_acl(self, kind: AclKind) -> Result<Option<RcuAcl<'rcu>>> {
+        // SAFETY: the walk keeps the inode's memory.
+        unsafe { RcuAcl::cached(self.inode.as_ptr(), kind) }
+    }
+}
+
+/// What is remembered about a name: bits in `d_fsdata`, so that a name needs no memory of its
+/// own.
+#[repr(transparent)]
+pub(crate) struct EntryFlags(Atomic<usize>);
+
+impl EntryFlags {
+    /// Is the bit `bit` (a mask) set?
+    pub(crate) fn test(&self, bit: usize) -> bool {
+        self.0.load(Acquire) & bit != 0
+    }
+
+    /// Sets the bits of `bit` (a mask).
+    pub(crate) fn set(&self, bit: usize) {
+        self.update(|flags| flags | bit);
+    }
+
+    /// Clears the bits of `bit` (a mask).
+    pub(crate) fn clear(&self, bit: usize) {
+        self.update(|flags| flags & !bit);
+    }
+
+    fn update(&self, f: impl Fn(usize) -> usize) {
+        let mut old = self.0.load(Acquire);
+        while let Err(now) = self.0.cmpxchg(old, f(old), Full) {
+            old = now;
+        }
+    }
+}
+
+/// A dentry of the filesystem `F`.
+///
+/// # Invariants
+///
+/// Its superblock is one of `F`; whoever holds a `&FsDentry` keeps its reference count above
+/// zero for that long.
+#[repr(transparent)]
+pub(crate) struct FsDentry<F: FileSystem> {
+    dentry: Dentry,
+    _filesystem: PhantomData<fn() -> F>,
+}
+
+impl<F: FileSystem> Deref for FsDentry<F> {
+    type Target = Dentry;
+
+    fn deref(&self) -> &Dentry {
+        &self.dentry
+    }
+}
+
+// SAFETY: counts like the dentry that it is.
+unsafe impl<F: FileSystem> AlwaysRefCounted for FsDentry<F> {
+    fn inc_ref(&self) {
+        self.dentry.inc_ref();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: the caller gives a count back.
+        unsafe { Dentry::dec_ref(obj.cast()) };
+    }
+}
+
+impl<F: FileSystem> FsDentry<F> {
+    /// Borrows a C dentry.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be a dentry of `F`, with a count that is held for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: the type is transparent; the caller proves the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C dentry.
+    pub(super) fn as_raw(&self) -> *mut bindings::dentry {
+        self.dentry.as_ptr()
+    }
+
+    /// The object that the name stands for; `None` if the dentry is negative.
+    pub(crate) fn inode(&self) -> Option<&FsInode<F>> {
+        let inode = self.dentry.inode()?;
+        // SAFETY: an inode of a dentry of `F` is one of `F`.
+        Some(unsafe { FsInode::from_raw(inode.as_ptr()) })
+    }
+
+    /// The object, or `ENOENT` for a negative dentry.
+    pub(crate) fn object(&self) -> Result<&FsInode<F>> {
+        self.inode().ok_or(ENOENT)
+    }
+
+    /// The superblock.
+    pub(crate) fn super_(&self) -> &FsSuper<F> {
+        // SAFETY: by the type invariant.
+        unsafe { FsSuper::from_raw(self.sb().as_ptr()) }
+    }
+
+    /// The parent at this moment.
+    pub(crate) fn parent(&self) -> ARef<FsDentry<F>> {
+        let parent = ARef::into_raw(self.dentry.parent());
+        // SAFETY: the parent is of the same superblock; the count moves along.
+        unsafe { ARef::from_raw(parent.cast()) }
+    }
+
+    /// The root of the superblock?
+    pub(crate) fn is_root(&self) -> bool {
+        // SAFETY: d_parent of a live dentry is never null; only compared.
+        let parent = unsafe { (*self.as_raw()).d_parent };
+        core::ptr::eq(parent, self.as_raw())
+    }
+
+    /// What is remembered about the name.
+    pub(crate) fn entry_flags(&self) -> &EntryFlags {
+        // SAFETY: projecting a field of a live dentry.
+        let field = unsafe { &raw mut (*self.as_raw()).d_fsdata };
+        // SAFETY: d_fsdata belongs to the filesystem, which only accesses it through this type;
+        // a pointer and a word have the same representation.
+        unsafe { &*field.cast::<EntryFlags>() }
+    }
+
+    /// Makes a negative dentry stand for `inode`, whose reference it takes. Needs the parent's
+    /// i_rwsem.
+    pub(crate) fn instantiate(&self, inode: ARef<FsInode<F>>) {
+        let inode = ARef::into_raw(inode);
+        // SAFETY: the caller's parent lock keeps the dentry negative; the reference moves.
+        unsafe { bindings::d_instantiate(self.as_raw(), inode.as_ptr().cast()) };
+    }
+
+    /// Does the VFS have to ask whether the name is still valid (`revalidate`), and whether an
+    /// object reached by a jump is (`weak`)?
+    pub(crate) fn set_reval_flags(&self, revalidate: bool, weak: bool) {
+        let mut flags = 0;
+        if revalidate {
+            flags |= bindings::DCACHE_OP_REVALIDATE;
+        }
+        if weak {
+            flags |= bindings::DCACHE_OP_WEAK_REVALIDATE;
+        }
+        // SAFETY: takes d_lock.
+        unsafe {
+            bindings::d_set_flags(
+                self.as_raw(),
+                flags,
+                bindings::DCACHE_OP_REVALIDATE | bindings::DCACHE_OP_WEAK_REVALIDATE,
+            )
+        };
+    }
+}
+
+/// A name whose parent directory is locked: the argument of lookup, creation, removal and
+/// renaming. Its name and its parent cannot change.
+pub(crate) struct Child<'a, F: FileSystem> {
+    dentry: &'a FsDentry<F>,
+}
+
+impl<F: FileSystem> Clone for Child<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: FileSystem> Copy for Child<'_, F> {}
+
+impl<F: FileSystem> Deref for Child<'_, F> {
+    type Target = FsDentry<F>;
+
+    fn deref(&self) -> &FsDentry<F> {
+        self.dentry
+    }
+}
+
+impl<'a, F: FileSystem> Child<'a, F> {
+    /// # Safety
+    ///
+    /// `ptr` must be a dentry of `F` whose parent's i_rwsem is held for `'a`
+    /// (Documentation/filesystems/locking.rst), with a count for as long.
+    pub(super) unsafe fn from_raw(ptr: *mut bindings::dentry) -> Self {
+        Self {
+            // SAFETY: as above.
+            dentry: unsafe { FsDentry::from_raw(ptr) },
+        }
+    }
+
+    /// The dentry, for as long as the parent is locked.
+    pub(crate) fn dentry(&self) -> &'a FsDentry<F> {
+        self.dentry
+    }
+
+    /// The name: 1 to 255 bytes, no `/`, no NUL.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        // SAFETY: the dentry is live.
+        let qstr = unsafe { bindings::d_name(self.dentry.as_raw()) };
+        // SAFETY: the name is stable while the parent is locked.
+        unsafe { dentry::qstr_bytes(qstr) }
+    }
+
+    /// The parent.
+    pub(crate) fn parent_dentry(&self) -> &'a FsDentry<F> {
+        // SAFETY: d_parent is stable while the parent is locked, and the child has a count of it.
+        let parent = unsafe { (*self.dentry.as_raw()).d_parent };
+        // SAFETY: as above; the same superblock.
+        unsafe { FsDentry::from_raw(parent) }
+    }
+
+    /// The object of the parent.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, which a locked parent never gives.
+    pub(crate) fn parent_inode(&self) -> Result<&'a FsInode<F>> {
+        self.parent_dentry().object()
+    }
+}
+
+/// A superblock of the filesystem `F`, filled.
+///
+/// # Invariants
+///
+/// `s_fs_info` is a [`FileSystem::Mount`] that lives until ->put_super; whoever holds a
+/// `&FsSuper` holds something that keeps the superblock active.
+#[repr(transparent)]
+pub(crate) struct FsSuper<F: FileSystem> {
+    sb: SuperBlock,
+    _filesystem: PhantomData<fn() -> F>,
+}
+
+impl<F: FileSystem> Deref for FsSuper<F> {
+    type Target = SuperBlock;
+
+    fn deref(&self) -> &SuperBlock {
+        &self.sb
+    }
+}
+
+impl<F: FileSystem> FsSuper<F> {
+    /// Borrows a C superblock.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be a superblock of `F` whose `s_fs_info` is set, active for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: the type is transparent; the caller proves the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// What the superblock owns.
+    pub(crate) fn data(&self) -> &F::Mount {
+        // SAFETY: constant from `SuperSetup::set_data` to ->put_super.
+        let data = unsafe { (*self.as_ptr()).s_fs_info };
+        // SAFETY: by the type invariant.
+        unsafe { &*data.cast() }
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> &FsDentry<F> {
+        // SAFETY: set once, when the superblock was filled.
+        let root = unsafe { (*self.as_ptr()).s_root };
+        // SAFETY: the superblock owns a count of its root.
+        unsafe { FsDentry::from_raw(root) }
+    }
+
+    /// The inode that stands for the real inode `key`: found, or new and to be filled. A new one
+    /// is `prealloc`, if given.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EEXIST` if `prealloc` was given and another creation for the same key is under
+    /// way.
+    pub(crate) fn iget<'sb>(
+        &'sb self,
+        key: &Inode,
+        prealloc: Option<NewInode<'sb, F>>,
+    ) -> Result<Iget<'sb, F>> {
+        iget(self.as_ptr(), key, prealloc)
+    }
+
+    /// The inode that stands for the real inode `key`, if there is one.
+    pub(crate) fn find_inode(&self, key: &Inode) -> Option<ARef<FsInode<F>>> {
+        find_inode(self.as_ptr(), key)
+    }
+
+    /// An inode that no key finds.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new_inode(&self) -> Result<NewInode<'_, F>> {
+        // SAFETY: a superblock with operations.
+        let inode = NonNull::new(unsafe { bindings::new_inode(self.as_ptr()) }).ok_or(ENOMEM)?;
+        // SAFETY: an inode of `F` with one count, ours.
+        Ok(NewInode::adopt(unsafe { ARef::from_raw(inode.cast()) }))
+    }
+}
+
+fn find_inode<F: FileSystem>(
+    sb: *mut bindings::super_block,
+    key: &Inode,
+) -> Option<ARef<FsInode<F>>> {
+    let raw = key.as_ptr().cast::<c_void>();
+    // SAFETY: a live superblock of `F`; the key is only compared. Waits for a new inode.
+    let found = unsafe { bindings::ilookup5(sb, raw as c_ulong, Some(key_matches), raw) };
+    let found = NonNull::new(found)?;
+    // SAFETY: an inode of `F` with a count for us.
+    Some(unsafe { ARef::from_raw(found.cast()) })
+}
+
+fn iget<'sb, F: FileSystem>(
+    sb: *mut bindings::super_block,
+    key: &Inode,
+    prealloc: Option<NewInode<'sb, F>>,
+) -> Result<Iget<'sb, F>> {
+    let raw = key.as_ptr().cast::<c_void>();
+    let hash = raw as c_ulong;
+    let got = match &prealloc {
+        // SAFETY: a live superblock of `F`; the key is only compared and stored.
+        None => unsafe {
+            bindings::iget5_locked(sb, hash, Some(key_matches), Some(set_key), raw)
+        },
+        // SAFETY: as above; `new` is not in the hash.
+        Some(new) => unsafe {
+            bindings::inode_insert5(
+                new.inode.as_ptr(),
+                hash,
+                Some(key_matches),
+                Some(set_key),
+                raw,
+            )
+        },
+    };
+    let got = NonNull::new(got).ok_or(if prealloc.is_some() { EEXIST } else { ENOMEM })?;
+    if let Some(new) = prealloc {
+        if new.inode.as_ptr() == got.as_ptr() {
+            return Ok(Iget::New(new));
+        }
+    }
+    // SAFETY: an inode of `F` with a count for us.
+    let got: ARef<FsInode<F>> = unsafe { ARef::from_raw(got.cast()) };
+    // SAFETY: reads the state of a live inode.
+    Ok(if unsafe { bindings::inode_is_new(got.as_ptr()) } {
+        Iget::New(NewInode::adopt(got))
+    } else {
+        Iget::Existing(got)
+    })
+}
+
+/// # Safety
+///
+/// Called by the inode cache, under its lock, with a live inode.
+unsafe extern "C" fn key_matches(inode: *mut bindings::inode, key: *mut c_void) -> c_int {
+    // SAFETY: the caller passes a live inode.
+    c_int::from(unsafe { (*inode).i_private } == key)
+}
+
+/// # Safety
+///
+/// Called by the inode cache, under its lock, with an inode that is not published.
+unsafe extern "C" fn set_key(inode: *mut bindings::inode, key: *mut c_void) -> c_int {
+    // SAFETY: the caller passes an inode that is ours to write.
+    unsafe { (*inode).i_private = key };
+    0
+}
+
+/// What [`FsSuper::iget`] found.
+pub(crate) enum Iget<'sb, F: FileSystem> {
+    /// An inode that is in use.
+    Existing(ARef<FsInode<F>>),
+    /// A new one: to be filled and published.
+    New(NewInode<'sb, F>),
+}
+
+/// An inode that nobody uses yet. Dropped, it is given up.
+pub(crate) struct NewInode<'sb, F: FileSystem> {
+    inode: ManuallyDrop<ARef<FsInode<F>>>,
+    _sb: PhantomData<&'sb FsSuper<F>>,
+}
+
+impl<'sb, F: FileSystem> NewInode<'sb, F> {
+    fn adopt(inode: ARef<FsInode<F>>) -> Self {
+        Self {
+            inode: ManuallyDrop::new(inode),
+            _sb: PhantomData,
+        }
+    }
+
+    /// The inode as far as it is filled.
+    pub(crate) fn inode(&self) -> &FsInode<F> {
+        &self.inode
+    }
+
+    /// Type and permissions.
+    pub(crate) fn mode(&self) -> u16 {
+        self.inode.mode()
+    }
+
+    /// Says what it is: type, device number, operations, lock classes; times are set by the
+    /// layer, ACLs are not cached here.
+    pub(crate) fn fill(&mut self, mode: u16, rdev: Dev, tables: &'static Tables<F>) {
+        let inode = self.inode.as_ptr();
+        // SAFETY: not published: ours to write.
+        unsafe { (*inode).i_mode = mode };
+        // SAFETY: as above.
+        unsafe { (*inode).i_flags |= bindings::S_NOCMTIME };
+        // SAFETY: as above.
+        unsafe { bindings::inode_dont_cache_acl(inode) };
+        // SAFETY: as above; the mutex is that of the same inode.
+        unsafe { bindings::inode_lock_classes(inode, self.inode.data().lock().as_ptr()) };
+        // SAFETY: as above; the tables are those of `F`.
+        unsafe { tables.install(inode, mode, rdev) };
+    }
+
+    /// Sets owner, group and mode of an object that the caller makes in `parent`.
+    pub(crate) fn init_owner(&mut self, idmap: &IdMap, parent: &FsInode<F>, mode: u16) {
+        // SAFETY: not published: ours to write.
+        unsafe {
+            bindings::inode_init_owner(
+                idmap.as_ptr(),
+                self.inode.as_ptr(),
+                parent.as_ptr(),
+                mode,
+            )
+        };
+    }
+
+    /// Lets others that look for its key fail instead of wait (`I_CREATING`).
+    pub(crate) fn set_creating(&mut self) {
+        // SAFETY: takes i_lock.
+        unsafe { bindings::inode_set_creating(self.inode.as_ptr()) };
+    }
+
+    /// Sets the inode number.
+    pub(crate) fn set_ino(&mut self, ino: u64) {
+        // SAFETY: not published: ours to write.
+        unsafe { (*self.inode.as_ptr()).i_ino = ino };
+    }
+
+    /// Sets the number of names.
+    pub(crate) fn set_nlink(&mut self, nlink: u32) {
+        self.inode.set_nlink(nlink);
+    }
+
+    /// Lets others use it.
+    pub(crate) fn publish(self) -> ARef<FsInode<F>> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used or dropped any more.
+        let inode = unsafe { ManuallyDrop::take(&mut this.inode) };
+        // SAFETY: reads the state of a live inode.
+        if unsafe { bindings::inode_is_new(inode.as_ptr()) } {
+            // SAFETY: new, and filled by us.
+            unsafe { bindings::unlock_new_inode(inode.as_ptr()) };
+        }
+        inode
+    }
+
+    /// Makes it a trap: a removed directory that stands for the root of a layer, so that a
+    /// lookup which finds that root elsewhere notices.
+    pub(crate) fn make_trap(self) -> ARef<FsInode<F>> {
+        let inode = self.inode.as_ptr();
+        // SAFETY: not published: ours to write.
+        unsafe { (*inode).i_mode = super::inode::mode::S_IFDIR };
+        // SAFETY: as above.
+        unsafe { (*inode).i_flags = bindings::S_DEAD };
+        self.publish()
+    }
+}
+
+impl<F: FileSystem> Drop for NewInode<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: not used any more.
+        let inode = unsafe { ManuallyDrop::take(&mut self.inode) };
+        // SAFETY: reads the state of a live inode.
+        if unsafe { bindings::inode_is_new(inode.as_ptr()) } {
+            let inode = ARef::into_raw(inode);
+            // SAFETY: new: those who wait learn that it failed; takes our count.
+            unsafe { bindings::iget_failed(inode.as_ptr().cast()) };
+        }
+    }
+}
+
+/// A superblock of `F` that is being filled: nobody else knows it.
+pub(crate) struct SuperSetup<'sb, F: FileSystem> {
+    sb: &'sb SuperBlock,
+    _filesystem: PhantomData<fn() -> F>,
+}
+
+impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
+    /// # Safety
+    ///
+    /// `ptr` must be a superblock of `F` that get_tree_nodev() hands to its callback: locked,
+    /// unknown to others, with `s_fs_info` null; for `'sb`.
+    pub(super) unsafe fn from_raw(ptr: *mut bindings::super_block) -> Self {
+        Self {
+            // SAFETY: as above.
+            sb: unsafe { SuperBlock::from_raw(ptr) },
+            _filesystem: PhantomData,
+        }
+    }
+
+    fn raw(&self) -> *mut bindings::super_block {
+        self.sb.as_ptr()
+    }
+
+    /// The superblock, as far as it is filled.
+    pub(crate) fn sb(&self) -> &'sb SuperBlock {
+        self.sb
+    }
+
+    /// Installs the operations, before any inode is made.
+    pub(crate) fn set_tables(&mut self, tables: &'static Tables<F>) {
+        // SAFETY: ours to write; the tables are those of `F`.
+        unsafe { tables.install_super(self.raw()) };
+    }
+
+    /// Sets magic number, limits and flags that every overlay has.
+    pub(crate) fn set_basics(&mut self) {
+        let sb = self.raw();
+        // SAFETY: ours to write.
+        unsafe { (*sb).s_magic = u64::from(bindings::OVERLAYFS_SUPER_MAGIC) };
+        // SAFETY: as above.
+        unsafe { (*sb).s_maxbytes = bindings::MAX_LFS_FILESIZE };
+        // SAFETY: as above.
+        unsafe { (*sb).s_time_gran = 1 };
+        // SAFETY: as above.
+        unsafe { (*sb).s_flags |= bindings::SB_POSIXACL };
+        let iflags = bindings::SB_I_SKIP_SYNC
+            | bindings::SB_I_NOUMASK
+            | bindings::SB_I_EVM_HMAC_UNSUPPORTED;
+        // SAFETY: as above.
+        unsafe { (*sb).s_iflags |= iflags };
+    }
+
+    /// How many filesystems are stacked, this one included.
+    pub(crate) fn set_stack_depth(&mut self, depth: i32) {
+        // SAFETY: ours to write.
+        unsafe { (*self.raw()).s_stack_depth = depth };
+    }
+
+    /// Makes it read-only.
+    pub(crate) fn set_readonly(&mut self) {
+        // SAFETY: ours to write.
+        unsafe { (*self.raw()).s_flags |= bindings::SB_RDONLY };
+    }
+
+    /// Is it to be read-only?
+    pub(crate) fn is_readonly(&self) -> bool {
+        self.sb.is_readonly()
+    }
+
+    /// Files without security attributes are remembered as such.
+    pub(crate) fn set_nosec(&mut self) {
+        // SAFETY: ours to write.
+        unsafe { (*self.raw()).s_flags |= bindings::SB_NOSEC };
+    }
+
+    /// Sets the UUID.
+    pub(crate) fn set_uuid(&mut self, uuid: &[u8; 16]) {
+        let mut value: bindings::uuid_t = pin_init::zeroed();
+        value.b = *uuid;
+        // SAFETY: ours to write.
+        unsafe { (*self.raw()).s_uuid = value };
+        // SAFETY: as above.
+        unsafe { (*self.raw()).s_uuid_len = 16 };
+    }
+
+    /// Compares names without case, by the encoding of `from`.
+    pub(crate) fn set_encoding_of(&mut self, from: &SuperBlock) {
+        // SAFETY: ours to write; encodings are static.
+        unsafe { bindings::sb_set_encoding(self.raw(), from.as_ptr()) };
+    }
+
+    /// A trap for the root of a layer (see [`NewInode::make_trap`]).
+    ///
+    /// # Errors
+    ///
+    /// `ELOOP` if another layer has the same root; `ENOMEM`.
+    pub(crate) fn trap(&self, key: &Inode) -> Result<ARef<FsInode<F>>> {
+        match iget::<F>(self.raw(), key, None)? {
+            Iget::Existing(_) => Err(ELOOP),
+            Iget::New(new) => Ok(new.make_trap()),
+        }
+    }
+
+    /// Is there a trap for `key`?
+    pub(crate) fn has_trap(&self, key: &Inode) -> bool {
+        find_inode::<F>(self.raw(), key).is_some_and(|inode| inode.is_dead_dir())
+    }
+
+    /// Gives the superblock what it owns; from now on it is one of `F`.
+    pub(crate) fn set_data(self, data: KBox<F::Mount>) -> FilledSuper<'sb, F> {
+        // SAFETY: ours to write; ->put_super or `abandon` takes it back.
+        unsafe { (*self.raw()).s_fs_info = KBox::into_raw(data).cast() };
+        FilledSuper {
+            // SAFETY: `s_fs_info` is set.
+            sb: unsafe { FsSuper::from_raw(self.raw()) },
+        }
+    }
+}
+
+/// A superblock that has all but a root.
+pub(crate) struct FilledSuper<'sb, F: FileSystem> {
+    sb: &'sb FsSuper<F>,
+}
+
+impl<'sb, F: FileSystem> FilledSuper<'sb, F> {
+    /// The superblock. [`FsSuper::root`] is not to be asked yet.
+    pub(crate) fn sb(&self) -> &'sb FsSuper<F> {
+        self.sb
+    }
+
+    /// Makes the root.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn set_root(self, inode: ARef<FsInode<F>>) -> Result<&'sb FsDentry<F>> {
+        let inode = ARef::into_raw(inode);
+        // SAFETY: takes the reference, also when it fails (fs/dcache.c).
+        let root = unsafe { bindings::d_make_root(inode.as_ptr().cast()) };
+        let root = NonNull::new(root).ok_or(ENOMEM)?;
+        // SAFETY: ours to write; the superblock owns the count.
+        unsafe { (*self.sb.as_ptr()).s_root = root.as_ptr() };
+        // SAFETY: the superblock keeps its root.
+        Ok(unsafe { FsDentry::from_raw(root.as_ptr()) })
+    }
+}
+
+/// Takes back and drops what a superblock owns that was not filled to the end. (One that has a
+/// root is dropped by ->put_super.)
+///
+/// # Safety
+///
+/// `sb` must be a superblock of `F` whose filling failed, still locked.
+pub(super) unsafe fn abandon<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: the caller proves that `sb` is ours.
+    let (root, data) = unsafe { ((*sb).s_root, (*sb).s_fs_info) };
+    if root.is_null() && !data.is_null() {
+        // SAFETY: as above.
+        unsafe { (*sb).s_fs_info = core::ptr::null_mut() };
+        // SAFETY: set by `SuperSetup::set_data`.
+        drop(unsafe { KBox::<F::Mount>::from_raw(data.cast()) });
+    }
+}
