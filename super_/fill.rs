@@ -1,0 +1,716 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the options to a superblock.
+//!
+//! The state of the mount is built in a box that nobody else knows, layer by layer, so that every
+//! way out releases what was taken so far by dropping it. Only when it is whole it is given to the
+//! superblock, and then the root is made. Two credentials are at work: the fill itself has those
+//! of the mounter, later operations have a copy that may not go beyond quotas and reserved
+//! blocks.
+//!
+//! A layer that lacks something a feature needs switches the feature off, with a line in the log;
+//! what makes a mount wrong, as overlapping layers, fails it. Facts and order:
+//! `ovl_fill_super_creds` and its callees in `fs/overlayfs/super.c`.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    params::{
+        NamedPath,
+        Options, //
+    },
+    statfs,
+    tables::tables_for, //
+};
+use crate::{
+    overlay::{
+        instantiate,
+        layer::{
+            InUse,
+            Layer,
+            LayerFs,
+            LowerPath,
+            UpperLayer,
+            WorkBase,
+            Workdir, //
+        },
+        mount::MountState,
+        workdir,
+        Overlay,
+        OvlInode, //
+    },
+    rules::{
+        identity::Space,
+        options::{
+            RedirectMode,
+            Uuid,
+            Xino, //
+        },
+    },
+    vfs::{
+        cred::{
+            self,
+            Mounter, //
+        },
+        dentry::Dentry,
+        errno::*,
+        fs_context::{
+            FsContext,
+            MAX_STACK_DEPTH, //
+        },
+        inode::Inode,
+        log::Name,
+        own::SuperSetup,
+        stat::StatFs,
+        super_block::{
+            AnonDev,
+            HandleType,
+            SuperBlock, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// A superblock of ours that is being filled.
+type Setup<'sb> = SuperSetup<'sb, Overlay>;
+
+/// Fills the superblock, as `->get_tree` of a mount.
+///
+/// # Errors
+///
+/// `EINVAL`: the options or the layers do not make a mount, or the context belongs to another
+/// user namespace; `EPERM`, `ELOOP`, `EBUSY`, `EIO`, `ENOMEM` and what the layers fail with.
+/// Logged.
+pub(super) fn fill(options: &mut Options, context: &FsContext, setup: Setup<'_>) -> Result {
+    if !context.is_of_current_user_ns() {
+        return Err(EINVAL);
+    }
+    let cred = options.take_cred()?;
+    cred::with_mounter(&cred, |m| fill_as_mounter(options, context, setup, m))
+}
+
+/// The fill with the credentials of the mounter.
+fn fill_as_mounter(
+    options: &mut Options,
+    context: &FsContext,
+    mut setup: Setup<'_>,
+    m: &Mounter<'_>,
+) -> Result {
+    let config = options.verify(context)?;
+    if options.lowers.is_empty() {
+        return match context.is_silent() {
+            true => Err(EINVAL),
+            false => Err(context.refuse(EINVAL, fmt!("lowerdir is missing"))),
+        };
+    }
+
+    let tables = tables_for(&config, options.casefold());
+    setup.set_tables(tables);
+    setup.set_basics();
+    setup.set_stack_depth(0);
+    let mut ms = MountState::new(config, cred::for_mount()?, tables)?;
+    ms.casefold = options.casefold();
+    ms.names = options.take_names()?;
+
+    let mut builder = Builder {
+        context,
+        setup,
+        ms,
+        depth: 0,
+        ino32: true,
+    };
+    if let Some(upper) = &options.upper {
+        let Some(work) = &options.work else {
+            return Err(context.refuse(EINVAL, fmt!("upperdir needs a workdir")));
+        };
+        builder.add_upper(m, upper)?;
+        builder.add_work(m, upper, work)?;
+    }
+    builder.add_lowers(m, &options.lowers)?;
+    builder.finish(m)
+}
+
+/// A mount under construction.
+struct Builder<'a, 'sb> {
+    context: &'a FsContext,
+    setup: Setup<'sb>,
+    ms: KBox<MountState>,
+    /// The highest stack depth of a layer.
+    depth: i32,
+    /// No layer so far has inode numbers of more than 32 bits.
+    ino32: bool,
+}
+
+/// What was found out about the upper file system.
+struct UpperFeatures {
+    /// Directory listings say what an entry is.
+    d_type: bool,
+    /// Files without a name can be made.
+    tmpfile: bool,
+    /// A rename can leave a whiteout.
+    rename_whiteout: bool,
+    /// Our xattrs can be stored.
+    xattr: Result,
+}
+
+impl<'sb> Builder<'_, 'sb> {
+    /// The whole of the upper layer, except for its work directory.
+    fn add_upper(&mut self, m: &Mounter<'_>, upper: &NamedPath) -> Result {
+        if upper.path.mnt().is_readonly() {
+            return Err(self.refuse(EINVAL, "upperdir is read-only, only lower layers may be"));
+        }
+        self.note_name_length(m, upper)?;
+        let trap = self.trap(upper.path.dentry(), "upperdir")?;
+        let mnt = upper
+            .path
+            .clone_upper()
+            .map_err(|error| self.refuse(error, "cannot use the mount of upperdir"))?;
+        // Files whose security attributes somebody else changes on the upper behind our back may
+        // keep what is remembered about them; such changes are not supported.
+        if mnt.sb().is_nosec() {
+            self.setup.set_nosec();
+        }
+        let in_use = self.take_for_use(mnt.root(), "upperdir")?;
+        if !self.ms.should_sync() {
+            let seen = mnt.sb().writeback_sample();
+            if mnt.sb().writeback_check(seen).is_err() {
+                let why = "upperdir had a write error that nobody saw; sync it before it is \
+                           mounted volatile";
+                return Err(self.refuse(EIO, why));
+            }
+            self.ms.writeback_seen = seen;
+        }
+        self.depth = mnt.sb().stack_depth();
+        self.ms.upper = Some(UpperLayer {
+            workdir: None,
+            base: None,
+            in_use,
+            trap: Some(trap),
+            mnt,
+        });
+        Ok(())
+    }
+
+    /// The work directory beside the upper layer. Without one that can be used, the mount is
+    /// read-only.
+    fn add_work(&mut self, m: &Mounter<'_>, upper: &NamedPath, work: &NamedPath) -> Result {
+        if !upper.path.mnt().ptr_eq(work.path.mnt()) {
+            return Err(self.refuse(EINVAL, "workdir and upperdir are not on the same mount"));
+        }
+        let (above, beside) = (upper.path.dentry(), work.path.dentry());
+        if beside.is_subdir_of(above) || above.is_subdir_of(beside) {
+            return Err(self.refuse(EINVAL, "one of workdir and upperdir is inside the other"));
+        }
+        let dentry = self.ms.upper_mnt()?.adopt(&work.path)?;
+        let in_use = self.take_for_use(&dentry, "workdir")?;
+        let trap = Some(self.trap(&dentry, "workdir")?);
+        self.upper_mut()?.base = Some(WorkBase {
+            trap,
+            in_use,
+            dentry,
+        });
+
+        let made = {
+            let w = self.ms.want_write()?;
+            workdir::create(&self.ms, m, &w, workdir::WORK, false)?
+        };
+        let Some(dentry) = made else {
+            self.setup.set_readonly();
+            return Ok(());
+        };
+        let trap = Some(self.trap(&dentry, "workdir")?);
+        self.upper_mut()?.workdir = Some(Workdir { trap, dentry });
+
+        let features = self.find_features(m)?;
+        self.apply_features(features)
+    }
+
+    /// Tries what the upper file system can do, and marks it if it is used without syncing.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is a remote one that lacks something; what the trials fail with, if that
+    /// says nothing about the feature.
+    fn find_features(&self, m: &Mounter<'_>) -> Result<UpperFeatures> {
+        let ms = &*self.ms;
+        let w = ms.want_write()?;
+        let features = UpperFeatures {
+            d_type: workdir::check_d_type(ms, m)?,
+            tmpfile: workdir::check_tmpfile(ms, m, &w),
+            rename_whiteout: workdir::check_rename_whiteout(ms, m, &w)?,
+            xattr: workdir::check_xattr(ms, m, &w),
+        };
+        // Local file systems that lack something were always taken; remote ones never were.
+        let whole = features.d_type && features.rename_whiteout && features.xattr.is_ok();
+        if !whole && ms.workdir()?.is_remote() {
+            return Err(self.refuse(EINVAL, "the upper file system lacks what a remote one needs"));
+        }
+        if !ms.should_sync() {
+            workdir::create_volatile_dirty(ms, m, &w)
+                .map_err(|error| self.refuse(error, "cannot mark the workdir as volatile"))?;
+        }
+        Ok(features)
+    }
+
+    /// Switches off what the upper file system does not support.
+    fn apply_features(&mut self, features: UpperFeatures) -> Result {
+        if !features.d_type {
+            pr_warn!("the upper file system has no d_type: whiteouts will show\n");
+        }
+        self.ms.tmpfile = features.tmpfile;
+        if !features.tmpfile {
+            pr_warn!("the upper file system has no O_TMPFILE\n");
+        }
+        if !features.rename_whiteout {
+            pr_warn!("the upper file system has no RENAME_WHITEOUT\n");
+        }
+        if let Err(error) = features.xattr {
+            self.fall_back_without_xattr(error);
+        }
+        let handles = self.ms.upper_mnt()?.sb().handle_type();
+        let config = &mut self.ms.config;
+        if config.index && handles == HandleType::None {
+            config.index = false;
+            pr_warn!("the upper file system has no file handles, using index=off\n");
+        }
+        if config.nfs_export && !config.index {
+            config.nfs_export = false;
+            pr_warn!("nfs_export=on needs index=on, using nfs_export=off\n");
+        }
+        self.note_handles(handles);
+        Ok(())
+    }
+
+    /// The upper file system does not store our xattrs.
+    fn fall_back_without_xattr(&mut self, error: Error) {
+        pr_warn!(
+            "cannot set xattrs on the upper file system (error {})\n",
+            error.to_errno()
+        );
+        self.ms.format().note_unsupported();
+        let config = &mut self.ms.config;
+        if config.follows_redirects() {
+            config.redirect_dir = RedirectMode::NoFollow;
+            pr_warn!("without xattrs, using redirect_dir=nofollow\n");
+        }
+        if config.metacopy {
+            config.metacopy = false;
+            pr_warn!("without xattrs, using metacopy=off\n");
+        }
+        if config.index {
+            config.index = false;
+            pr_warn!("without xattrs, using index=off\n");
+        }
+        if config.has_fsid() {
+            config.uuid = Uuid::Null;
+            pr_warn!("without xattrs, using uuid=null\n");
+        }
+        // The number of a copied-up object is that of its origin, which an xattr says.
+        if config.xino == Xino::Auto {
+            config.xino = Xino::Off;
+            pr_warn!("without xattrs, using xino=off\n");
+        }
+        if error == EPERM && !config.userxattr {
+            pr_info!("the option userxattr may help\n");
+        }
+    }
+
+    /// All lower layers.
+    fn add_lowers(&mut self, m: &Mounter<'_>, lowers: &[NamedPath]) -> Result {
+        if self.ms.upper.is_none() && lowers.len() == 1 {
+            return Err(self.refuse(EINVAL, "without upperdir two lower layers are needed"));
+        }
+        for layer in lowers {
+            self.check_lower(m, layer)?;
+        }
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_STACK_DEPTH {
+            return Err(self.refuse(EINVAL, "too many file systems are stacked"));
+        }
+        self.setup.set_stack_depth(self.depth);
+
+        self.reserve_upper_fs()?;
+        self.ms.lowers.reserve(lowers.len(), GFP_KERNEL_ACCOUNT)?;
+        for (layer, idx) in lowers.iter().zip(1..) {
+            self.add_lower(layer, idx)?;
+        }
+        self.choose_space();
+        if self.ms.upper.is_none() {
+            self.setup.set_readonly();
+        }
+        Ok(())
+    }
+
+    /// What has to be known of a lower layer before any of them is added.
+    fn check_lower(&mut self, m: &Mounter<'_>, layer: &NamedPath) -> Result {
+        self.note_name_length(m, layer)?;
+        let sb = layer.path.mnt().sb();
+        self.depth = self.depth.max(sb.stack_depth());
+
+        let handles = sb.handle_type();
+        let name = Name(layer.name.to_bytes());
+        let has_upper = self.ms.upper.is_some();
+        let config = &mut self.ms.config;
+        if handles == HandleType::None {
+            if config.nfs_export || (config.index && has_upper) {
+                config.index = false;
+                config.nfs_export = false;
+                pr_warn!("{name} has no file handles, using index=off,nfs_export=off\n");
+            }
+            // Without handles the number of an object changes when it is copied up.
+            if config.xino == Xino::Auto && has_upper {
+                config.xino = Xino::Off;
+                pr_warn!("{name} has no file handles, using xino=off\n");
+            }
+        }
+        self.note_handles(handles);
+        Ok(())
+    }
+
+    /// The file system of the upper layer has the number 0, which nobody else gets if there is no
+    /// upper layer.
+    fn reserve_upper_fs(&mut self) -> Result {
+        let dev = self.new_dev("upperdir")?;
+        let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.sb());
+        if let Some(sb) = upper {
+            set_encoding(self.context, &mut self.setup, &self.ms, sb)?;
+        }
+        let fs = LayerFs {
+            dev,
+            uuid: upper.map_or([0; 16], |sb| effective_uuid(&self.ms, sb)),
+            bad_uuid: false,
+            is_lower: false,
+            first: upper.map(|_| 0),
+        };
+        self.ms.filesystems.push(fs, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+
+    /// One lower layer, the `idx`-th from the top.
+    fn add_lower(&mut self, layer: &NamedPath, idx: u32) -> Result {
+        let fsid = self.fsid_of(layer)?;
+        // Before asking whether another mount uses it: this one may, and that is worse.
+        let dentry = layer.path.dentry();
+        let trap = self.trap(dentry, "lowerdir")?;
+        if dentry.positive()?.is_inuse() {
+            self.report_in_use("lowerdir")?;
+        }
+        let mnt = layer
+            .path
+            .clone_lower()
+            .map_err(|error| self.refuse(error, "cannot use the mount of a lower layer"))?;
+
+        if self.ms.casefold {
+            if self.ms.upper.is_none() && !self.setup.sb().has_encoding() {
+                set_encoding(self.context, &mut self.setup, &self.ms, mnt.sb())?;
+            }
+            if !self.setup.sb().same_encoding(mnt.sb()) {
+                return Err(self.refuse(EINVAL, "the layers have different encodings"));
+            }
+        }
+        if let Some(fs) = self
+            .ms
+            .filesystems
+            .get_mut(usize::try_from(fsid).unwrap_or(usize::MAX))
+        {
+            fs.is_lower = true;
+            fs.first.get_or_insert(idx);
+        }
+        let layer = Layer::new(mnt, idx, fsid, Some(trap));
+        self.ms.lowers.push(layer, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+
+    /// The number of the file system of a lower layer; a new one if no other layer is on it.
+    fn fsid_of(&mut self, layer: &NamedPath) -> Result<u32> {
+        let sb = layer.path.mnt().sb();
+        let known = self.ms.filesystems.iter().zip(0..).find(|(fs, _)| {
+            self.sb_of(fs.first)
+                .is_some_and(|other| other.ptr_eq(sb))
+        });
+        if let Some((_, fsid)) = known {
+            return Ok(fsid);
+        }
+        let uuid = effective_uuid(&self.ms, sb);
+        let bad_uuid = !self.is_uuid_usable(&uuid);
+        if bad_uuid {
+            self.fall_back_without_uuid(layer, &uuid);
+        }
+        let fs = LayerFs {
+            dev: self.new_dev("a lower layer")?,
+            uuid,
+            bad_uuid,
+            is_lower: false,
+            first: None,
+        };
+        let fsid = u32::try_from(self.ms.filesystems.len())?;
+        self.ms.filesystems.push(fs, GFP_KERNEL_ACCOUNT)?;
+        Ok(fsid)
+    }
+
+    /// The superblock of a layer that was added.
+    fn sb_of(&self, idx: Option<u32>) -> Option<&SuperBlock> {
+        match usize::try_from(idx?).ok()?.checked_sub(1) {
+            None => self.ms.upper.as_ref().map(|upper| upper.mnt.sb()),
+            Some(lower) => self.ms.layer(lower).map(|layer| layer.mnt.sb()),
+        }
+    }
+
+    /// Does `uuid` say which lower file system a handle is from? If not because another one has
+    /// the same, that one's is marked as bad, too.
+    fn is_uuid_usable(&mut self, uuid: &[u8; 16]) -> bool {
+        if !self.ms.config.nfs_export && self.ms.upper.is_none() {
+            return true;
+        }
+        // A single squashfs has none, and may be replaced while it is not mounted: its handles
+        // are not to be trusted, unless a feature is on that forbids such a replacement.
+        if self.ms.allow_offline_changes() && *uuid == [0; 16] {
+            return false;
+        }
+        let mut others = self.ms.filesystems.iter_mut();
+        match others.find(|fs| fs.is_lower && fs.uuid == *uuid) {
+            Some(other) => {
+                other.bad_uuid = true;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Origins on the file system of a lower layer cannot be found.
+    fn fall_back_without_uuid(&mut self, layer: &NamedPath, uuid: &[u8; 16]) {
+        let config = &mut self.ms.config;
+        let mut changed = false;
+        if config.xino == Xino::Auto {
+            config.xino = Xino::Off;
+            changed = true;
+        }
+        if config.index || config.nfs_export {
+            config.index = false;
+            config.nfs_export = false;
+            changed = true;
+        }
+        if changed {
+            pr_warn!(
+                "the uuid of the file system of {} is {}, using xino={},index=off,nfs_export=off\n",
+                Name(layer.name.to_bytes()),
+                match *uuid == [0; 16] {
+                    true => "null",
+                    false => "not unique",
+                },
+                config.xino.name()
+            );
+        }
+    }
+
+    /// How inode numbers of the layers are kept apart.
+    fn choose_space(&mut self) {
+        let ms = &mut *self.ms;
+        let filesystems = u32::try_from(ms.filesystems.len()).unwrap_or(u32::MAX);
+        let xino = ms.config.xino;
+        ms.space = Space::choose(xino, filesystems, ms.upper.is_some(), self.ino32);
+        if ms.space.is_same_fs() && xino == Xino::On {
+            pr_info!("xino=on has no effect: all layers are on one file system\n");
+        }
+        let bits = ms.space.xino_bits();
+        if bits > 0 {
+            pr_info!("xino uses the upper {bits} bits of inode numbers\n");
+        }
+    }
+
+    /// What needs all layers, and the root.
+    fn finish(mut self, m: &Mounter<'_>) -> Result {
+        if self.ms.upper.is_some() && self.ms.config.has_fsid() {
+            if let Some(uuid) = statfs::init_uuid(&mut self.ms, m) {
+                self.setup.set_uuid(&uuid);
+            }
+        }
+        self.check_overlaps()?;
+        if self.ms.is_forced_readonly() {
+            // Shown so in /proc/mounts.
+            self.ms.config.index = false;
+            if self.ms.upper.is_some() && self.ms.config.nfs_export {
+                self.ms.config.nfs_export = false;
+                pr_warn!("nfs_export=on needs an index, using nfs_export=off\n");
+            }
+        }
+
+        let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.root().into());
+        let mut lowers = KVec::with_capacity(self.ms.lowers.len(), GFP_KERNEL)?;
+        for (layer, index) in self.ms.lowers.iter().zip(0..) {
+            let dentry = layer.mnt.root().into();
+            lowers.push(
+                LowerPath {
+                    layer: index,
+                    dentry,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let filled = self.setup.set_data(self.ms);
+        let root = instantiate::root_inode(filled.sb(), m, upper, lowers)?;
+        let root = filled.set_root(root)?;
+        instantiate::init_root(root, m)
+    }
+
+    /// Is a layer, or the work directory, inside another one, or inside what another mount
+    /// writes to?
+    fn check_overlaps(&self) -> Result {
+        if let Some(upper) = &self.ms.upper {
+            self.check_overlap(upper.mnt.root(), "upperdir", false)?;
+            // The directory that was named, not ours inside: that one is in use, by this mount.
+            if let Some(base) = &upper.base {
+                self.check_overlap(&base.dentry, "workdir", false)?;
+            }
+        }
+        for layer in &self.ms.lowers {
+            self.check_overlap(layer.mnt.root(), "lowerdir", true)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the directories above `dentry` up to the root of its file system, for traps of
+    /// this mount and marks of others.
+    fn check_overlap(&self, dentry: &Dentry, what: &'static str, is_lower: bool) -> Result {
+        let mut below: ARef<Dentry> = dentry.into();
+        loop {
+            let parent = below.parent();
+            if parent.ptr_eq(&below) {
+                return Ok(());
+            }
+            if let Some(inode) = parent.inode() {
+                if is_lower && self.setup.has_trap(inode) {
+                    return Err(self.context.refuse(
+                        ELOOP,
+                        fmt!("{what} is inside another layer or the workdir"),
+                    ));
+                }
+                if inode.is_inuse() {
+                    self.report_in_use(what)?;
+                }
+            }
+            below = parent;
+        }
+    }
+
+    /// Reserves the inode cache entry of a layer's root, so that a lookup which meets it inside
+    /// another layer fails.
+    ///
+    /// # Errors
+    ///
+    /// `ELOOP`: it is the root of another layer; `ENOTDIR`; `ENOMEM`.
+    fn trap(&self, dir: &Dentry, what: &'static str) -> Result<ARef<OvlInode>> {
+        let inode: &Inode = dir.positive()?;
+        if !dir.is_dir() {
+            return Err(ENOTDIR);
+        }
+        self.setup.trap(inode).map_err(|error| {
+            if error != ELOOP {
+                return error;
+            }
+            self.context
+                .refuse(ELOOP, fmt!("{what} is the root of another layer, too"))
+        })
+    }
+
+    /// Says to other mounts that `dir` is in use; `None` if one of them did.
+    fn take_for_use(&self, dir: &Dentry, what: &'static str) -> Result<Option<InUse>> {
+        let taken = InUse::try_lock(dir)?;
+        if taken.is_none() {
+            self.report_in_use(what)?;
+        }
+        Ok(taken)
+    }
+
+    /// Another mount writes to a directory of this one: without an index that is the user's
+    /// responsibility, as mounts are leaked between namespaces.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` with an index.
+    fn report_in_use(&self, what: &'static str) -> Result {
+        if self.ms.config.index {
+            return Err(self.context.refuse(
+                EBUSY,
+                fmt!("{what} is in use as upperdir or workdir of another mount (with index=off \
+                      this is a warning)"),
+            ));
+        }
+        pr_warn!(
+            "{what} is in use as upperdir or workdir of another mount: what both show is \
+             undefined\n"
+        );
+        Ok(())
+    }
+
+    /// Takes the length of names on the file system of a layer into account.
+    fn note_name_length(&mut self, m: &Mounter<'_>, layer: &NamedPath) -> Result {
+        let mut stat = StatFs::boxed()?;
+        let path = layer.path.as_real();
+        path.statfs(m, &mut stat).map_err(|error| {
+            let name = Name(layer.name.to_bytes());
+            self.context
+                .refuse(error, fmt!("cannot statfs the layer {name}"))
+        })?;
+        let length = usize::try_from(stat.name_len()).unwrap_or(0);
+        self.ms.namelen = self.ms.namelen.max(length);
+        Ok(())
+    }
+
+    /// Takes the kind of file handles of a layer into account.
+    fn note_handles(&mut self, handles: HandleType) {
+        self.ms.nofh |= handles == HandleType::None;
+        self.ino32 &= handles == HandleType::Ino32;
+    }
+
+    /// A device number for objects of a layer.
+    fn new_dev(&self, what: &'static str) -> Result<AnonDev> {
+        AnonDev::new().map_err(|error| {
+            self.context
+                .refuse(error, fmt!("no device number for {what}"))
+        })
+    }
+
+    /// The upper layer that was added.
+    fn upper_mut(&mut self) -> Result<&mut UpperLayer> {
+        self.ms.upper.as_mut().ok_or(EINVAL)
+    }
+
+    /// Refuses the mount.
+    fn refuse(&self, error: Error, why: &'static str) -> Error {
+        self.context.refuse(error, fmt!("{why}"))
+    }
+}
+
+/// The UUID that handles of a file system carry.
+fn effective_uuid(ms: &MountState, sb: &SuperBlock) -> [u8; 16] {
+    match ms.config.has_origin_uuid() {
+        true => sb.uuid(),
+        false => [0; 16],
+    }
+}
+
+/// Compares names as the first layer does, if the mount is case-folding.
+///
+/// # Errors
+///
+/// `EINVAL`: the layer refuses names that are not valid in its encoding; a lookup through all
+/// layers cannot.
+fn set_encoding(
+    context: &FsContext,
+    setup: &mut Setup<'_>,
+    ms: &MountState,
+    layer: &SuperBlock,
+) -> Result {
+    if !ms.casefold || !layer.has_encoding() {
+        return Ok(());
+    }
+    if layer.has_strict_encoding() {
+        return Err(context.refuse(EINVAL, fmt!("a layer with strict encoding is not supported")));
+    }
+    setup.set_encoding_of(layer);
+    Ok(())
+}

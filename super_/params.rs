@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The mount options, as they come in: parsed, resolved to paths, and collected until the
+//! superblock is made.
+//!
+//! Facts: `fs/overlayfs/params.c`. What a text means is decided in
+//! [`rules::options`](crate::rules::options); here it meets the file system: a layer has to be a
+//! directory that can be one, and is looked up as soon as it is named, with the credentials of
+//! whoever names it.
+//!
+//! Every option of overlayfs is known. Those that switch on a feature which is not there are
+//! refused by [`check_supported`], when it is known whether the mount would use the feature.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    overlay::mount::LayerNames,
+    rules::options::{
+        self,
+        split_lowerdirs,
+        unescape_into,
+        Caps,
+        Config,
+        Defaults,
+        ErrnoClass,
+        Fsync,
+        OptionError,
+        RedirectMode,
+        Uuid,
+        Verity,
+        Xino,
+        MAX_LAYERS, //
+    },
+    vfs::{
+        cred,
+        errno::*,
+        fs_context::FsContext,
+        log::Name,
+        mount::Path,
+        param::{
+            self,
+            Given,
+            Parameter,
+            Value, //
+        }, //
+    },
+};
+use kernel::{
+    cred::Credential,
+    fs::File,
+    prelude::*,
+    str::CString,
+    sync::aref::ARef, //
+};
+
+/// What the options are called here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// `lowerdir=`.
+    LowerDir,
+    /// `lowerdir+`.
+    LowerDirAdd,
+    /// `datadir+`.
+    DataDirAdd,
+    /// `upperdir=`.
+    UpperDir,
+    /// `workdir=`.
+    WorkDir,
+    /// `default_permissions`.
+    DefaultPermissions,
+    /// `redirect_dir=`.
+    RedirectDir,
+    /// `index=`.
+    Index,
+    /// `uuid=`.
+    Uuid,
+    /// `nfs_export=`.
+    NfsExport,
+    /// `userxattr`.
+    UserXattr,
+    /// `xino=`.
+    Xino,
+    /// `metacopy=`.
+    Metacopy,
+    /// `verity=`.
+    Verity,
+    /// `fsync=`.
+    Fsync,
+    /// `volatile`.
+    Volatile,
+    /// `override_creds`, `nooverride_creds`.
+    OverrideCreds,
+}
+
+/// The options there are.
+const TABLE: &[Parameter<Key>] = &[
+    Parameter::text_or_empty("lowerdir", Key::LowerDir),
+    Parameter::file_or_text("lowerdir+", Key::LowerDirAdd),
+    Parameter::file_or_text("datadir+", Key::DataDirAdd),
+    Parameter::file_or_text("upperdir", Key::UpperDir),
+    Parameter::file_or_text("workdir", Key::WorkDir),
+    Parameter::flag("default_permissions", Key::DefaultPermissions),
+    Parameter::text("redirect_dir", Key::RedirectDir),
+    Parameter::text("index", Key::Index),
+    Parameter::text("uuid", Key::Uuid),
+    Parameter::text("nfs_export", Key::NfsExport),
+    Parameter::flag("userxattr", Key::UserXattr),
+    Parameter::text("xino", Key::Xino),
+    Parameter::text("metacopy", Key::Metacopy),
+    Parameter::text("verity", Key::Verity),
+    Parameter::text("fsync", Key::Fsync),
+    Parameter::flag("volatile", Key::Volatile),
+    Parameter::negatable_flag("override_creds", Key::OverrideCreds),
+];
+
+/// What a mount starts with, by the module parameters.
+pub(super) fn defaults() -> Defaults {
+    Defaults {
+        redirect_always_follow: param::redirect_always_follow(),
+        xino_auto: param::xino_auto(),
+        ..Defaults::STOCK
+    }
+}
+
+/// A layer as it was named: the name is for `/proc/mounts`.
+pub(super) struct NamedPath {
+    /// The text of the option with its escapes, or the path of the descriptor.
+    pub(super) name: CString,
+    /// The directory.
+    pub(super) path: Path,
+}
+
+/// The options of one mount.
+pub(crate) struct Options {
+    /// Those that are not layers. Layers are counted in it by [`Options::verify`].
+    config: Config,
+    defaults: Defaults,
+    /// `lowerdir=` as it was written.
+    lowerdir_all: Option<CString>,
+    /// The lower layers, topmost first; data-only layers are the last `data_layers` of them.
+    pub(super) lowers: KVec<NamedPath>,
+    data_layers: usize,
+    /// `upperdir=`.
+    pub(super) upper: Option<NamedPath>,
+    /// `workdir=`.
+    pub(super) work: Option<NamedPath>,
+    /// The credentials that `override_creds` asked for.
+    cred: Option<ARef<Credential>>,
+    /// Whether the layers are case-folding, once the first one was named.
+    casefold: Option<bool>,
+}
+
+impl Options {
+    /// The options of a mount that gives none.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new() -> Result<KBox<Self>> {
+        let defaults = defaults();
+        let options = Self {
+            config: Config::new(&defaults),
+            defaults,
+            lowerdir_all: None,
+            lowers: KVec::new(),
+            data_layers: 0,
+            upper: None,
+            work: None,
+            cred: None,
+            casefold: None,
+        };
+        Ok(KBox::new(options, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Whether the layers are case-folding.
+    pub(super) fn casefold(&self) -> bool {
+        self.casefold.unwrap_or(false)
+    }
+
+    /// The credentials that the mount works with, copied from those of the current task unless
+    /// `override_creds` was given.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn take_cred(&mut self) -> Result<ARef<Credential>> {
+        match self.cred.take() {
+            Some(cred) => Ok(cred),
+            None => cred::prepare(),
+        }
+    }
+
+    /// Hands the names of the layers over to the mount. The names of lower layers that were
+    /// given as one `lowerdir=` are not kept.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn take_names(&mut self) -> Result<LayerNames> {
+        let lowerdir_all = self.lowerdir_all.take();
+        let mut lowers = KVec::new();
+        if lowerdir_all.is_none() {
+            lowers.reserve(self.lowers.len(), GFP_KERNEL_ACCOUNT)?;
+            for layer in &mut self.lowers {
+                lowers.push(copy(&layer.name)?, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        Ok(LayerNames {
+            upper: name_of(&self.upper)?,
+            work: match self.upper {
+                Some(_) => name_of(&self.work)?,
+                None => None,
+            },
+            lowerdir_all,
+            lowers,
+        })
+    }
+
+    /// Takes one option, as `->parse_param` of a mount or remount.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: unknown, malformed, or a layer that cannot be one; the errors of looking up a
+    /// layer; `ENOMEM`. Logged, except `ENOMEM`.
+    pub(super) fn parse(&mut self, context: &FsContext, given: &Given<'_>) -> Result {
+        if context.is_reconfigure() {
+            return refuse_change(context);
+        }
+        let (key, value) = param::find(TABLE, context, given)?;
+        match (key, value) {
+            (Key::LowerDir, Value::Text(text)) => self.set_lowerdirs(context, text),
+            (
+                Key::LowerDirAdd | Key::DataDirAdd | Key::UpperDir | Key::WorkDir,
+                Value::Text(text),
+            ) => self.add_named(context, key, text),
+            (
+                Key::LowerDirAdd | Key::DataDirAdd | Key::UpperDir | Key::WorkDir,
+                Value::File(file),
+            ) => self.add_file(context, key, file),
+            (Key::OverrideCreds, Value::Flag(on)) => self.set_override_creds(context, on),
+            (_, Value::Flag(_)) => self.set_flag(key),
+            (_, Value::Text(text)) => {
+                let name = name_of_key(key);
+                self.set_choice(key, text.to_bytes())
+                    .ok_or_else(|| context.bad_value(name))
+            }
+            // The table lets nothing else through.
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// An option without a value.
+    fn set_flag(&mut self, key: Key) -> Result {
+        match key {
+            Key::DefaultPermissions => self.config.default_permissions = true,
+            Key::UserXattr => self.config.userxattr = true,
+            Key::Volatile => self.config.fsync = Fsync::Volatile,
+            _ => return Err(EINVAL),
+        }
+        Ok(())
+    }
+
+    /// An option with one of a few texts; `None` if it is none of them.
+    fn set_choice(&mut self, key: Key, text: &[u8]) -> Option<()> {
+        let config = &mut self.config;
+        match key {
+            Key::RedirectDir => config.set_redirect_dir(RedirectMode::parse(text)?, &self.defaults),
+            Key::Index => config.set_index(options::parse_switch(text)?),
+            Key::Uuid => config.uuid = Uuid::parse(text)?,
+            Key::NfsExport => config.set_nfs_export(options::parse_switch(text)?),
+            Key::Xino => config.xino = Xino::parse(text)?,
+            Key::Metacopy => config.set_metacopy(options::parse_switch(text)?),
+            Key::Verity => config.verity = Verity::parse(text)?,
+            Key::Fsync => config.fsync = Fsync::parse(text)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// `override_creds`: the mount works with the credentials of the task that gives the option,
+    /// not of the one that makes the superblock.
+    fn set_override_creds(&mut self, context: &FsContext, on: bool) -> Result {
+        if !on {
+            self.cred = None;
+            return Ok(());
+        }
+        if !context.user_ns_covers_current() {
+            return Err(context.refuse(
+                EINVAL,
+                fmt!("override_creds needs the user namespace of the mount"),
+            ));
+        }
+        self.cred = Some(cred::prepare()?);
+        Ok(())
+    }
+
+    /// `lowerdir=`: all lower layers at once; replaces those given before.
+    fn set_lowerdirs(&mut self, context: &FsContext, value: &CStr) -> Result {
+        self.lowers.clear();
+        self.data_layers = 0;
+        self.lowerdir_all = None;
+        let split = split_lowerdirs(value.to_bytes())
+            .map_err(|error| context.refuse(EINVAL, fmt!("{}", error.message())))?;
+        if split.is_empty() {
+            return Ok(());
+        }
+        self.lowerdir_all = Some(copy(value)?);
+        for layer in split.iter() {
+            let key = match layer.data_only {
+                true => Key::DataDirAdd,
+                false => Key::LowerDir,
+            };
+            let name = c_string(layer.escaped)?;
+            let path = resolve(context, &*unescape(&name)?)?;
+            check_dir(&mut self.casefold, context, &path, &name)?;
+            self.push_lower(key, NamedPath { name, path })?;
+        }
+        Ok(())
+    }
+
+    /// A layer by its path.
+    fn add_named(&mut self, context: &FsContext, key: Key, text: &CStr) -> Result {
+        let path = if matches!(key, Key::UpperDir | Key::WorkDir) {
+            resolve(context, &*unescape(text)?)?
+        } else {
+            resolve(context, text)?
+        };
+        let name = copy(text)?;
+        self.add(context, key, NamedPath { name, path })
+    }
+
+    /// A layer by an open file, which may be an `O_PATH` one.
+    fn add_file(&mut self, context: &FsContext, key: Key, file: &File) -> Result {
+        let path = Path::of_file(file);
+        let name = path.display()?;
+        self.add(context, key, NamedPath { name, path })
+    }
+
+    /// Takes a layer that was named alone.
+    fn add(&mut self, context: &FsContext, key: Key, layer: NamedPath) -> Result {
+        check_dir(&mut self.casefold, context, &layer.path, &layer.name)?;
+        match key {
+            Key::UpperDir => {
+                check_writable(context, &layer)?;
+                self.upper = Some(layer);
+                Ok(())
+            }
+            Key::WorkDir => {
+                check_writable(context, &layer)?;
+                self.work = Some(layer);
+                Ok(())
+            }
+            _ => {
+                self.check_addable(context, key)?;
+                self.push_lower(key, layer)
+            }
+        }
+    }
+
+    /// May a lower layer be added below those there are?
+    fn check_addable(&self, context: &FsContext, key: Key) -> Result {
+        let why = if self.lowerdir_all.is_some() {
+            "lowerdir+ and datadir+ cannot be combined with lowerdir"
+        } else if self.data_layers > 0 && key == Key::LowerDirAdd {
+            "a lowerdir+ cannot come after a datadir+"
+        } else if self.lowers.len() >= MAX_LAYERS {
+            OptionError::TooManyLayers.message()
+        } else {
+            return Ok(());
+        };
+        Err(context.refuse(EINVAL, fmt!("{why}")))
+    }
+
+    /// Adds a lower layer that was checked.
+    fn push_lower(&mut self, key: Key, layer: NamedPath) -> Result {
+        self.lowers.push(layer, GFP_KERNEL_ACCOUNT)?;
+        if key == Key::DataDirAdd {
+            self.data_layers = self.data_layers.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Makes the options fit each other, and says which are in effect. `workdir=` of a mount
+    /// without an upper layer is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: they contradict each other, or ask for what is not there; `EPERM`: the mounter
+    /// may not use what they ask for. Logged.
+    pub(super) fn verify(&mut self, context: &FsContext) -> Result<Config> {
+        let mut config = self.config;
+        config.upper = self.upper.is_some();
+        config.work = self.work.is_some();
+        config.data_layers = self.data_layers;
+        let caps = Caps {
+            privileged: cred::capable_sys_admin(),
+        };
+        options::resolve(&mut config, caps, &mut |note| {
+            if !note.is_silent() {
+                pr_info!("{}\n", note.message());
+            }
+        })
+        .map_err(|conflict| {
+            let error = match conflict.errno_class() {
+                ErrnoClass::Invalid => EINVAL,
+                ErrnoClass::NotPermitted => EPERM,
+            };
+            context.refuse(error, fmt!("{}", conflict.message()))
+        })?;
+        check_supported(context, &config)?;
+        if !config.work {
+            self.work = None;
+        }
+        Ok(config)
+    }
+}
+
+/// Refuses a mount that would use a feature which is not there: `EINVAL`.
+///
+/// An option that has no effect on the mount, as `redirect_dir=on` on one without an upper
+/// layer, is fine.
+fn check_supported(context: &FsContext, config: &Config) -> Result {
+    let missing = if config.metacopy {
+        "metacopy=on"
+    } else if config.verity != Verity::Off {
+        "verity"
+    } else if config.data_layers > 0 {
+        "a data-only lower layer"
+    } else if config.nfs_export {
+        "nfs_export=on"
+    } else if config.index {
+        "index=on"
+    } else if config.upper && config.redirect_dir == RedirectMode::On {
+        "redirect_dir=on"
+    } else {
+        return Ok(());
+    };
+    Err(context.refuse(EINVAL, fmt!("{missing} is not supported by this version")))
+}
+
+/// An option of a remount. `mount(2)` always ignored them all; `fspick(2)` is told.
+fn refuse_change(context: &FsContext) -> Result {
+    if context.is_old_api() {
+        return Ok(());
+    }
+    Err(context.refuse(EINVAL, fmt!("options cannot be changed by a remount")))
+}
+
+/// What the user calls an option.
+fn name_of_key(key: Key) -> &'static str {
+    TABLE
+        .iter()
+        .find(|parameter| parameter.key() == key)
+        .map_or("", Parameter::name)
+}
+
+/// Looks a layer up.
+fn resolve(context: &FsContext, name: &CStr) -> Result<Path> {
+    if name.is_empty() {
+        return Err(context.refuse(EINVAL, fmt!("a layer has an empty name")));
+    }
+    Path::resolve(name).map_err(|error| {
+        let errno = error.to_errno();
+        context.refuse(
+            error,
+            fmt!("cannot find '{}' (error {errno})", Name(name.to_bytes())),
+        )
+    })
+}
+
+/// Can `path` be a layer of this mount at all? All layers are case-folding or none is.
+fn check_dir(casefold: &mut Option<bool>, context: &FsContext, path: &Path, name: &CStr) -> Result {
+    let dentry = path.dentry();
+    let name = Name(name.to_bytes());
+    if !dentry.is_dir() {
+        return Err(context.refuse(EINVAL, fmt!("{name} is not a directory")));
+    }
+    let folds = dentry.is_casefolded();
+    if *casefold.get_or_insert(folds) != folds {
+        let why = match folds {
+            true => "case-insensitive, other layers are not",
+            false => "case-sensitive, other layers are not",
+        };
+        return Err(context.refuse(EINVAL, fmt!("{name} is {why}")));
+    }
+    if dentry.is_weird() {
+        return Err(context.refuse(EINVAL, fmt!("the file system of {name} cannot be a layer")));
+    }
+    Ok(())
+}
+
+/// Can `layer` be an upper or work directory? Asked again when the superblock is made: mount
+/// attributes may change until then.
+fn check_writable(context: &FsContext, layer: &NamedPath) -> Result {
+    let name = Name(layer.name.to_bytes());
+    if layer.path.dentry().has_real() {
+        return Err(context.refuse(
+            EINVAL,
+            fmt!("the file system of {name} cannot be an upper layer"),
+        ));
+    }
+    if layer.path.mnt().is_readonly() {
+        return Err(context.refuse(EINVAL, fmt!("the file system of {name} is read-only")));
+    }
+    Ok(())
+}
+
+/// A copy of a text.
+fn copy(text: &CStr) -> Result<CString> {
+    Ok(CString::try_from(text)?)
+}
+
+/// A copy of the name of a layer.
+fn name_of(layer: &Option<NamedPath>) -> Result<Option<CString>> {
+    layer.as_ref().map(|layer| copy(&layer.name)).transpose()
+}
+
+/// A C string of `bytes`, which have no NUL.
+fn c_string(bytes: &[u8]) -> Result<CString> {
+    let mut text = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL)?;
+    text.extend_from_slice(bytes, GFP_KERNEL)?;
+    terminate(text)
+}
+
+/// `text` without its escapes.
+fn unescape(text: &CStr) -> Result<CString> {
+    let mut plain = KVec::new();
+    unescape_into(text.to_bytes(), &mut plain).map_err(|_| ENOMEM)?;
+    terminate(plain)
+}
+
+/// A C string of the bytes of `text`.
+fn terminate(mut text: KVec<u8>) -> Result<CString> {
+    text.push(0, GFP_KERNEL)?;
+    copy(CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?)
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A filesystem type: its place in memory, its registration and what both hold.
+//!
+//! A `file_system_type` contains the lock classes of its superblocks, so that it must be a static
+//! of the module: lockdep refuses classes in any other memory. [`FsType`] is that static,
+//! [`Registration`] the time during which the kernel knows it.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{
+    bindings,
+    fs_context::{
+        self,
+        ContextOps, //
+    },
+    own::FileSystem,
+    slab::InodeCache,
+};
+use core::{
+    ffi::c_int,
+    marker::PhantomData, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// The filesystem type `F`, to be declared as a static.
+///
+/// # Invariants
+///
+/// Only [`Registration`] writes `inner`, while the kernel does not know it.
+pub(crate) struct FsType<F> {
+    inner: Opaque<bindings::file_system_type>,
+    inodes: InodeCache,
+    _filesystem: PhantomData<fn() -> F>,
+}
+
+// SAFETY: `inner` is used by C with its own locks (`fs/filesystems.c`, `fs/super.c`) and by one
+// `Registration` before that; `inodes` is atomic.
+unsafe impl<F> Sync for FsType<F> {}
+
+impl<F> FsType<F> {
+    /// A type that is not registered.
+    pub(crate) const fn new() -> Self {
+        Self {
+            inner: Opaque::zeroed(),
+            inodes: InodeCache::empty(),
+            _filesystem: PhantomData,
+        }
+    }
+
+    /// The cache of the inodes; without a cache unless the type is registered.
+    pub(super) fn inodes(&self) -> &InodeCache {
+        &self.inodes
+    }
+}
+
+/// A filesystem type that the kernel knows. Dropping it takes the type back.
+///
+/// # Invariants
+///
+/// The type is registered and has its inode cache.
+pub(crate) struct Registration<F: FileSystem>(PhantomData<F>);
+
+impl<F: ContextOps> Registration<F> {
+    /// What the kernel may do with a mount of this type; idmapped mounts.
+    const FLAGS: u32 = bindings::FS_ALLOW_IDMAP;
+
+    /// Makes the type known, as one of `module`, which is pinned by every mount of it.
+    ///
+    /// To be called once, from the module's init. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EBUSY` if there is a filesystem of that name.
+    pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
+        let fs_type = F::fs_type();
+        fs_type.inodes.create::<F>()?;
+        let inner = fs_type.inner.get();
+        // SAFETY: Writes only, to a zeroed static that the kernel does not know yet.
+        let inner_mut = unsafe { &mut *inner };
+        inner_mut.name = F::NAME.as_char_ptr();
+        inner_mut.owner = module.as_ptr();
+        inner_mut.fs_flags = Self::FLAGS as c_int;
+        inner_mut.init_fs_context = Some(fs_context::init::<F>);
+        inner_mut.parameters = F::PARAMETERS.as_ptr().cast();
+        inner_mut.kill_sb = Some(bindings::kill_anon_super);
+        // SAFETY: Complete and static (`register_filesystem()` in fs/filesystems.c).
+        let registered = to_result(unsafe { bindings::register_filesystem(inner) });
+        if let Err(error) = registered {
+            // SAFETY: No mount, hence no inode, was possible.
+            unsafe { fs_type.inodes.destroy() };
+            return Err(error);
+        }
+        // INVARIANT: Both just done.
+        Ok(Self(PhantomData))
+    }
+}
+
+impl<F: FileSystem> Drop for Registration<F> {
+    fn drop(&mut self) {
+        let fs_type = F::fs_type();
+        // SAFETY: Registered by the type invariant. There is no mount: each holds the module
+        // (`unregister_filesystem()` in fs/filesystems.c).
+        unsafe { bindings::unregister_filesystem(fs_type.inner.get()) };
+        // SAFETY: Waits; may be called from any context that sleeps (`rcu_barrier()` in
+        // kernel/rcu/tree.c).
+        unsafe { bindings::rcu_barrier() };
+        // SAFETY: The inodes of the last mount were freed by RCU callbacks, which have run.
+        unsafe { fs_type.inodes.destroy() };
+    }
+}
