@@ -28,6 +28,7 @@ pub(crate) mod log;
 pub(crate) mod mount;
 pub(crate) mod own;
 pub(crate) mod param;
+pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod register;
 pub(crate) mod seq;

@@ -227,7 +227,7 @@ pub(crate) fn prepare_mounter_cred() -> Result<ARef<Credential>> {
 }
 
 /// A copy of the credentials in force.
-pub(crate) fn prepare_cred() -> Result<ARef<Credential>> {
+pub(crate) fn prepare() -> Result<ARef<Credential>> {
     NewCred::prepare().map(NewCred::publish)
 }
 
@@ -243,13 +243,11 @@ pub(crate) fn capable_dac_read_search() -> bool {
     unsafe { bindings::capable(bindings::CAP_DAC_READ_SEARCH as i32) }
 }
 
-/// May the task see `trusted.*` attributes of a filesystem that belongs to the user namespace of
-/// `sb`? Without a mark in the audit log.
-pub(crate) fn may_list_trusted(sb: &super::super_block::SuperBlock) -> bool {
-    // SAFETY: s_user_ns is constant and lives as long as the superblock.
-    let ns = unsafe { (*sb.as_ptr()).s_user_ns };
-    // SAFETY: as above.
-    unsafe { bindings::ns_capable_noaudit(ns, bindings::CAP_SYS_ADMIN as i32) }
+/// May the task see `trusted.*` attributes (CAP_SYS_ADMIN in the initial user namespace)?
+/// Without a mark in the audit log.
+pub(crate) fn may_list_trusted() -> bool {
+    // SAFETY: no requirements.
+    unsafe { bindings::capable_noaudit(bindings::CAP_SYS_ADMIN as i32) }
 }
 
 /// Is the task in the initial user namespace?

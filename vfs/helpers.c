@@ -21,6 +21,7 @@
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
+#include <linux/unicode.h>
 #include <linux/uuid.h>
 #include <linux/xattr.h>
 
@@ -332,6 +333,18 @@ void ovl_rs_helper_sb_set_encoding(struct super_block *sb, const struct super_bl
 #if IS_ENABLED(CONFIG_UNICODE)
 	sb->s_encoding = from->s_encoding;
 	sb->s_encoding_flags = from->s_encoding_flags;
+#endif
+}
+
+int ovl_rs_helper_sb_casefold(const struct super_block *sb, const u8 *name, size_t len, u8 *out,
+			      size_t size)
+{
+#if IS_ENABLED(CONFIG_UNICODE)
+	const struct qstr qstr = QSTR_INIT(name, len);
+
+	return sb->s_encoding ? utf8_casefold(sb->s_encoding, &qstr, out, size) : 0;
+#else
+	return 0;
 #endif
 }
 

@@ -249,7 +249,7 @@ impl Path {
     /// # Errors
     ///
     /// `ENOMEM`, `ENAMETOOLONG`.
-    pub(crate) fn display_path(&self) -> Result<CString> {
+    pub(crate) fn display(&self) -> Result<CString> {
         let len = bindings::PATH_MAX as usize;
         let mut buf = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         let path = self.raw();

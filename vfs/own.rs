@@ -25,9 +25,14 @@ use super::{
     lock::ObjectMutex,
     mount::{
         IdMap,
+        Lower,
+        LowerMount,
         Mount,
-        RealPath, //
+        RealPath,
+        Upper,
+        UpperMount, //
     },
+    rcu::RcuRef,
     register::FsType,
     super_block::SuperBlock,
     vtable::Tables,
@@ -345,8 +350,17 @@ pub(crate) struct RcuReal<'rcu> {
 }
 
 impl<'rcu> RcuReal<'rcu> {
-    /// The object of `dentry` as it is now; `None` if it just became negative.
-    pub(crate) fn new(mnt: &'rcu Mount, dentry: &'rcu Dentry) -> Option<Self> {
+    /// The upper object; `None` if there is none or it just became negative.
+    pub(crate) fn upper(mnt: &'rcu UpperMount, part: &'rcu RcuRef<Upper<Dentry>>) -> Option<Self> {
+        Self::new(mnt, part.get()?)
+    }
+
+    /// The lower object; `None` if it just became negative.
+    pub(crate) fn lower(mnt: &'rcu LowerMount, part: &'rcu RcuRef<Lower<Dentry>>) -> Option<Self> {
+        Self::new(mnt, part.get()?)
+    }
+
+    fn new(mnt: &'rcu Mount, dentry: &'rcu Dentry) -> Option<Self> {
         // SAFETY: reads one word of a dentry whose memory the walk keeps.
         let inode = NonNull::new(unsafe { bindings::d_inode_rcu(dentry.as_ptr()) })?;
         Some(Self { mnt, inode })

@@ -31,6 +31,8 @@ pub(crate) const STATX_BASIC_STATS: u32 = bindings::STATX_BASIC_STATS;
 pub(crate) const STATX_ATIME: u32 = bindings::STATX_ATIME;
 /// Request mask: modification time.
 pub(crate) const STATX_MTIME: u32 = bindings::STATX_MTIME;
+/// Request mask: number of names.
+pub(crate) const STATX_NLINK: u32 = bindings::STATX_NLINK;
 /// Request mask: inode number.
 pub(crate) const STATX_INO: u32 = bindings::STATX_INO;
 /// Request mask: number of blocks.
@@ -44,6 +46,12 @@ pub(crate) const AT_STATX_SYNC_AS_STAT: u32 = bindings::AT_STATX_SYNC_AS_STAT;
 pub(crate) struct Stat(bindings::kstat);
 
 impl Stat {
+    /// An empty one, for the frame of a small function.
+    #[inline(always)]
+    pub(crate) const fn zeroed() -> Self {
+        Self(pin_init::zeroed())
+    }
+
     /// An empty one on the heap.
     pub(crate) fn boxed() -> Result<KBox<Self>> {
         let zeroed = pin_init::init_zeroed::<bindings::kstat>();

@@ -123,6 +123,23 @@ impl SuperBlock {
         unsafe { bindings::sb_same_encoding(self.as_ptr(), other.as_ptr()) }
     }
 
+    /// `name` as names are compared in directories without case, into `out`; its length.
+    ///
+    /// `None` if the superblock has no encoding or the name is not valid in it.
+    pub(crate) fn casefold(&self, name: &[u8], out: &mut [u8]) -> Option<usize> {
+        // SAFETY: constant after mount; reads `name`, writes at most `out`.
+        let n = unsafe {
+            bindings::sb_casefold(
+                self.as_ptr(),
+                name.as_ptr(),
+                name.len(),
+                out.as_mut_ptr(),
+                out.len(),
+            )
+        };
+        usize::try_from(n).ok().filter(|&n| n > 0)
+    }
+
     fn writeback_errors(&self) -> *mut bindings::errseq_t {
         // SAFETY: projecting a field of a live superblock.
         unsafe { &raw mut (*self.as_ptr()).s_wb_err }
