@@ -27,7 +27,6 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        errno::*,
         mount::{
             RealPath,
             Upper,

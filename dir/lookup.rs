@@ -28,10 +28,7 @@ use crate::{
         OvlChild,
         OvlInode, //
     },
-    vfs::{
-        cred::Mounter,
-        errno::*, //
-    },
+    vfs::cred::Mounter, //
 };
 
 /// Looks up a name whose directory is locked, at least shared. `None`: there is no such object.

@@ -5,8 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
-
 use crate::{
     overlay::{
         mount::MountState,

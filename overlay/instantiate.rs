@@ -35,9 +35,8 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        errno::*,
         inode::{
-            iflags,
+            iflag,
             mode::S_IFDIR,
             Dev,
             Inode, //
@@ -60,10 +59,10 @@ use crate::{
 };
 
 /// The inode flags that `overlay.protattr` keeps.
-const PROTECTION_FLAGS: u32 = iflags::APPEND | iflags::IMMUTABLE;
+const PROTECTION_FLAGS: u32 = iflag::APPEND | iflag::IMMUTABLE;
 
 /// The inode flags that are those of the real inode.
-const COPIED_FLAGS: u32 = PROTECTION_FLAGS | iflags::SYNC | iflags::NOATIME | iflags::CASEFOLD;
+const COPIED_FLAGS: u32 = PROTECTION_FLAGS | iflag::SYNC | iflag::NOATIME | iflag::CASEFOLD;
 
 /// What an object is made of.
 pub(crate) struct InodeParams<'sb> {
@@ -310,10 +309,10 @@ fn apply_protattr(
     };
     let mut flags = inode.flags() & PROTECTION_FLAGS;
     if kept.append {
-        flags |= iflags::APPEND;
+        flags |= iflag::APPEND;
     }
     if kept.immutable {
-        flags |= iflags::IMMUTABLE;
+        flags |= iflag::IMMUTABLE;
     }
     inode.set_flags(flags, PROTECTION_FLAGS);
     Ok(())

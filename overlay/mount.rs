@@ -49,14 +49,13 @@ use crate::{
             Mounter, //
         },
         dentry::Dentry,
-        errno::*,
         mount::{
             Upper,
             UpperMount,
             UpperWrite,
             WriteAccess, //
         },
-        own::Tables, //
+        vtable::Tables, //
     },
     xattr, //
 };

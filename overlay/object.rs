@@ -53,7 +53,6 @@ use crate::{
             Dentry,
             RealType, //
         },
-        errno::*,
         inode::Inode,
         lock::{
             ObjectGuard,
@@ -68,7 +67,8 @@ use crate::{
         },
         own::{
             InodeData,
-            RcuInode, //
+            RcuInode,
+            RcuReal, //
         },
         rcu::RcuRef, //
     },
@@ -116,13 +116,13 @@ pub(crate) enum EntryFlag {
 }
 
 impl EntryFlag {
-    /// The number of the bit in the dentry.
-    pub(crate) const fn bit(self) -> u32 {
+    /// The bit in the dentry.
+    const fn bit(self) -> usize {
         match self {
-            Self::UpperAlias => 0,
-            Self::Opaque => 1,
-            Self::Connected => 2,
-            Self::Xwhiteouts => 3,
+            Self::UpperAlias => 1 << 0,
+            Self::Opaque => 1 << 1,
+            Self::Connected => 1 << 2,
+            Self::Xwhiteouts => 1 << 3,
         }
     }
 }
@@ -438,8 +438,20 @@ impl OvlInode {
 /// What a path walk under RCU may ask.
 impl<'rcu> RcuInode<'rcu, Overlay> {
     /// There is an upper part.
-    pub(crate) fn has_upper(&self) -> bool {
+    pub(crate) fn has_upper(self) -> bool {
         self.data().upper().is_some()
+    }
+
+    /// The part that has the attributes; `None` if the walk has to be left, because the object is
+    /// going away.
+    pub(crate) fn real(self) -> Option<RcuReal<'rcu>> {
+        let object = self.data();
+        let ms = MountState::of(self.super_());
+        if let Some(upper) = object.upper() {
+            return RcuReal::new(&ms.upper.as_ref()?.mnt, upper);
+        }
+        let lower = object.lowers().first()?;
+        RcuReal::new(&ms.layer(lower.layer())?.mnt, lower.dentry()?)
     }
 }
 

@@ -53,7 +53,6 @@ use crate::{
             Mounter, //
         },
         dentry::Dentry,
-        errno::*,
         exportfs::decode_fh,
         inode::{
             mode::S_IFMT,
@@ -166,7 +165,7 @@ impl SearchLayer for Layer {
 /// malformed; `EROFS`, if an upper directory lacks its origin and the upper layer cannot be changed;
 /// `ENOMEM`; what the layers fail with.
 pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Result<Found> {
-    let parent = child.parent_inode();
+    let parent = child.parent_inode()?;
     let mut search = Search {
         ms,
         m,
@@ -635,7 +634,7 @@ pub(crate) fn lower_positive(child: &OvlChild<'_>) -> Result<bool> {
     }
     let ms = dentry.mount();
     ms.with_mounter(|m| {
-        for lower in child.parent_inode().lowers() {
+        for lower in child.parent_inode()?.lowers() {
             if let Some(positive) = is_positive(ms, m, lower, child.name())? {
                 return Ok(positive);
             }

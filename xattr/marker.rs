@@ -23,7 +23,6 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        errno::*,
         log::warn_limited,
         mount::{
             RealPath,

@@ -12,7 +12,6 @@ use crate::{
     rules::metacopy::HEADER_LEN,
     vfs::{
         cred::Mounter,
-        errno::*,
         log::warn_limited,
         mount::RealPath, //
     },

@@ -23,7 +23,6 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        errno::*,
         exportfs::{
             encode_fh,
             MAX_HANDLE, //

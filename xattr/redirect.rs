@@ -13,7 +13,6 @@ use crate::{
     rules::redirect::Redirect,
     vfs::{
         cred::Mounter,
-        errno::*,
         log::{
             self,
             warn_limited, //
