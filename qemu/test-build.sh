@@ -23,11 +23,16 @@ if [ "${1:-}" = cargo ]; then
 fi
 
 build() {
+	local said
 	# With the crates already here, no network is asked.
-	cargo --offline fetch --locked 2>/dev/null || cargo fetch --locked ||
+	if ! cargo --offline fetch --locked 2>/dev/null && ! said=$(cargo fetch --locked 2>&1); then
+		echo "$said"
+		[[ $said != *"lock file"* ]] ||
+			die "tests/Cargo.lock is older than a Cargo.toml in tests/: let cargo update it, and commit it"
 		die "cargo could not fetch the crates that the tests use: is crates.io reachable from here?"
-	cargo --offline build --locked -p guest
-	cargo --offline test --locked -p host --no-run
+	fi
+	cargo --offline build --locked --manifest-path guest/Cargo.toml
+	cargo --offline test --locked --manifest-path host/Cargo.toml --no-run
 	cp "$target/debug/ovl-tests" "$OVL_BUILD/tests/"
 }
 build_it() { step "building the tests (Rust, in the Debian tree)" "$OVL_BUILD/tests.log" build; }

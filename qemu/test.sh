@@ -32,7 +32,7 @@ passed=0 failed=0 skipped=0
 say "host tests of the pure logic"
 log=$OVL_BUILD/tests-host.log
 rc=0
-"$OVL_QEMU/test-build.sh" cargo --offline test --locked -p host -- ${T:+"$T"} >"$log" 2>&1 || rc=$?
+"$OVL_QEMU/test-build.sh" cargo --offline test --locked --manifest-path host/Cargo.toml -- ${T:+"$T"} >"$log" 2>&1 || rc=$?
 while read -r p f s; do
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done < <(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# The commands of overlay_rs. The work is done by the scripts in qemu/, each
+# of which can be run alone; the module itself is described in Kbuild.
+
+# The first target: `make` alone builds the module.
+.DEFAULT_GOAL := module
+.PHONY: module run test shell check install prepare clean purge help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+# What may be given on the command line, passed on to the scripts.
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR
+S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
+
+# A jobserver of ours would only confuse the makes in the trees.
+unexport MAKEFLAGS
+
+module: ## build overlay_rs.ko, for Debian's kernel (KVER=7.3) or for the build tree KDIR=
+ifeq ($(KDIR),)
+	@$(S)/prepare.sh module
+endif
+	@$(S)/module.sh
+
+run: ## the demonstration: boot the stock Debian kernel in a VM and use overlay_rs on a Debian system
+	@$(S)/run.sh
+
+test: ## all tests; T=name-filter KERNEL=stock|debug FS=ext4,xfs,tmpfs TYPE=overlay_rs,overlay SCALE=percent
+	@$(S)/test.sh
+
+shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KERNEL=stock|debug
+	@$(S)/shell.sh
+
+check: ## the static gates: formatting, lints, documentation, unsafe code, panics, stack; GATE=one
+	@$(S)/check.sh
+
+install: module ## install the module on this machine; then `mount -t overlay_rs` loads it by itself
+	@$(S)/install.sh
+
+prepare: ## only fill the cache, for the stock kernel or KERNEL=debug
+	@$(S)/prepare.sh $(if $(filter debug,$(KERNEL)),debug,demo)
+
+clean: ## remove what was built in the checkout; the cache stays
+	@$(S)/clean.sh
+
+purge: clean ## remove the cache, too: trees, kernels, downloads
+	@$(S)/clean.sh cache
+
+help: ## this list
+	@echo 'make TARGET [VARIABLE=value]...'
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 11
+	@echo 'The cache is in $${XDG_CACHE_HOME:-~/.cache}/overlay_rs (OVL_CACHE= chooses another place).'
