@@ -24,7 +24,6 @@ use crate::{
         },
         dentry::Dentry,
         dirop::UpperInodeLock,
-        errno::*,
         file::{
             self,
             oflags::{
@@ -33,7 +32,7 @@ use crate::{
             },
         },
         inode::{
-            iflags,
+            iflag,
             FileType, //
         },
         log::warn_limited,
@@ -43,17 +42,19 @@ use crate::{
             UpperWrite, //
         },
         stat::{
+            fsflag::{
+                FS_APPEND_FL,
+                FS_IMMUTABLE_FL,
+                FS_NOATIME_FL,
+                FS_SYNC_FL,
+                FS_XFLAG_APPEND,
+                FS_XFLAG_IMMUTABLE,
+                FS_XFLAG_NOATIME,
+                FS_XFLAG_SYNC, //
+            },
             FileAttr,
             SetAttr,
-            Stat,
-            FS_APPEND_FL,
-            FS_IMMUTABLE_FL,
-            FS_NOATIME_FL,
-            FS_SYNC_FL,
-            FS_XFLAG_APPEND,
-            FS_XFLAG_IMMUTABLE,
-            FS_XFLAG_NOATIME,
-            FS_XFLAG_SYNC, //
+            Stat, //
         },
     },
     xattr::{
@@ -79,7 +80,7 @@ const FIRST_VALUE: usize = 256;
 
 /// Inode flags that come from the real file's flags: without one, those need no look.
 const FLAGS_OF_FILEATTR: u32 =
-    iflags::APPEND | iflags::IMMUTABLE | iflags::SYNC | iflags::NOATIME;
+    iflag::APPEND | iflag::IMMUTABLE | iflag::SYNC | iflag::NOATIME;
 
 /// Flags of `chattr` that the copy gets.
 const COPIED: u32 = FS_SYNC_FL | FS_NOATIME_FL;
@@ -92,6 +93,7 @@ const XPROTECTED: u32 = FS_XFLAG_APPEND | FS_XFLAG_IMMUTABLE;
 
 /// Copies everything but data to `to`, which nobody can see yet. The copy is complete after this,
 /// and on the disk if the mount wants that.
+#[inline(never)]
 pub(super) fn copy(
     job: &Job<'_>,
     m: &Mounter<'_>,
@@ -314,7 +316,7 @@ pub(crate) fn set_protattr(
         append: attr.flags() & FS_APPEND_FL != 0,
         immutable: attr.flags() & FS_IMMUTABLE_FL != 0,
     };
-    let mask = iflags::APPEND | iflags::IMMUTABLE;
+    let mask = iflag::APPEND | iflag::IMMUTABLE;
     let value = protection.value();
     if !value.is_empty() {
         check_set(
@@ -334,10 +336,10 @@ pub(crate) fn set_protattr(
     }
     let mut flags = 0;
     if protection.append {
-        flags |= iflags::APPEND;
+        flags |= iflag::APPEND;
     }
     if protection.immutable {
-        flags |= iflags::IMMUTABLE;
+        flags |= iflag::IMMUTABLE;
     }
     inode.set_flags(flags, mask);
     attr.set_flags(attr.flags() & !PROTECTED);

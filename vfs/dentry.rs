@@ -244,7 +244,7 @@ impl Dentry {
         };
         let parent = self.parent();
         let dir = parent.positive()?;
-        kernel::stack_pin_init!(let name = self.name_snapshot());
+        pin_init::stack_pin_init!(let name = self.name_snapshot());
         // SAFETY: as ->d_revalidate is called in fs/namei.c; name and parent are held.
         let valid = verdict(unsafe { op(dir.as_ptr(), name.as_qstr(), self.as_ptr(), flags) })?;
         if !valid {
@@ -310,7 +310,7 @@ pub(crate) struct LogName<'a>(&'a Dentry);
 
 impl fmt::Display for LogName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        kernel::stack_pin_init!(let snapshot = self.0.name_snapshot());
+        pin_init::stack_pin_init!(let snapshot = self.0.name_snapshot());
         fmt::Display::fmt(&log::Name(snapshot.name()), f)
     }
 }

@@ -13,7 +13,6 @@
 use super::{
     bindings,
     dentry::Dentry,
-    errno::*,
     own::{
         self,
         FileSystem,

@@ -261,12 +261,6 @@ void ovl_rs_helper_inode_dont_cache_acl(struct inode *inode)
 #endif
 }
 
-void ovl_rs_helper_inode_init_owner(struct mnt_idmap *idmap, struct inode *inode,
-				    const struct inode *dir, umode_t mode)
-{
-	inode_init_owner(idmap, inode, dir, mode);
-}
-
 /*
  * Overlays stack on overlays, so the locks of an overlay inode are classed by the depth of its
  * superblock; see the lock order in dir.rs.
@@ -296,6 +290,11 @@ struct kmem_cache *ovl_rs_helper_kmem_cache_create(const char *name, unsigned in
 void *ovl_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache, gfp_t gfp)
 {
 	return alloc_inode_sb(sb, cache, gfp);
+}
+
+int ovl_rs_helper_object_lock_interruptible(struct mutex *lock)
+{
+	return mutex_lock_interruptible(lock);
 }
 
 void ovl_rs_helper_mutex_init(struct mutex *lock)
@@ -395,7 +394,7 @@ void ovl_rs_helper_mnt_set_flags(struct vfsmount *mnt, int set, int clear)
 	mnt->mnt_flags = (mnt->mnt_flags & ~clear) | set;
 }
 
-struct vfsmount *ovl_rs_helper_clone_private_mount(const struct path *path)
+struct vfsmount *ovl_rs_helper_clone_private_mount_as_task(const struct path *path)
 {
 	/* Asks for CAP_SYS_ADMIN: that of the task, not of the credentials it works with. */
 	const struct cred *old = override_creds(current_real_cred());
@@ -440,23 +439,6 @@ bool ovl_rs_helper_current_maps(kuid_t uid, kgid_t gid)
 bool ovl_rs_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
-}
-
-int ovl_rs_helper_security_inode_copy_up(struct dentry *src, struct cred **new)
-{
-	return security_inode_copy_up(src, new);
-}
-
-int ovl_rs_helper_security_inode_copy_up_xattr(struct dentry *src, const char *name)
-{
-	return security_inode_copy_up_xattr(src, name);
-}
-
-int ovl_rs_helper_security_dentry_create_files_as(struct dentry *dentry, int mode,
-						  const struct qstr *name,
-						  const struct cred *old, struct cred *new)
-{
-	return security_dentry_create_files_as(dentry, mode, name, old, new);
 }
 
 const struct qstr *ovl_rs_helper_d_name(const struct dentry *dentry)

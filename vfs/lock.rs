@@ -54,7 +54,7 @@ impl ObjectMutex {
     /// Takes the lock; sleeps, and gives up with `EINTR` when a signal arrives.
     pub(crate) fn lock_interruptible(&self) -> Result<ObjectGuard<'_>> {
         // SAFETY: initialised by `new`.
-        to_result(unsafe { bindings::mutex_lock_interruptible(self.lock.get()) })?;
+        to_result(unsafe { bindings::object_lock_interruptible(self.lock.get()) })?;
         Ok(ObjectGuard {
             mutex: self,
             _task: NotThreadSafe,

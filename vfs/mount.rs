@@ -275,7 +275,7 @@ impl Path {
     fn clone_private(&self) -> Result<PrivateMount> {
         let path = self.raw();
         // SAFETY: a valid path.
-        let mnt = from_err_ptr(unsafe { bindings::clone_private_mount(&path) })?;
+        let mnt = from_err_ptr(unsafe { bindings::clone_private_mount_as_task(&path) })?;
         NonNull::new(mnt).map(PrivateMount).ok_or(EINVAL)
     }
 

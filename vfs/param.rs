@@ -12,7 +12,6 @@
 
 use super::{
     bindings,
-    errno::*,
     fs_context::FsContext,
     log::Name, //
 };
