@@ -36,6 +36,7 @@ have_debs() { # RELEASE: all are here and are what they were
 fetch() { # RELEASE
 	local p names=() version
 	have_debs "$1" && return
+	rm -rf "$debs/new"
 	mkdir -p "$debs/new"
 	version=$(in_tree -- apt-cache show "linux-headers-$1" | sed -n 's/^Version: //p' | head -n 1)
 	for p in $(packages_of "$1"); do names+=("$p=$version"); done
@@ -157,6 +158,12 @@ current() { [ -e "$link/prepared" ] && [ "$(tree_stamp "$link")" = "$(cat "$link
 make_it() {
 	local dir
 	mkdir -p "$OVL_CACHE/kernel/by-kver"
+	if [ -n "${KVER:-}" ] && [[ " ${OVL_SUPPORTED[*]} " != *" $KVER "* ]]; then
+		if ! [[ $KVER =~ ^[0-9]+\.[0-9]+$ ]] || [ "$(printf '%s\n' "$OVL_OLDEST" "$KVER" | sort -V | head -n 1)" != "$OVL_OLDEST" ]; then
+			die "KVER=$KVER is no series that overlay_rs can be built for; supported: ${OVL_SUPPORTED[*]}"
+		fi
+		note "WARNING: the series $KVER is untested; supported: ${OVL_SUPPORTED[*]}"
+	fi
 	current && return
 	need_root
 	need_disk 6 "the kernel tree"

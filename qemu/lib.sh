@@ -22,6 +22,8 @@ OVL_MIRROR=${OVL_MIRROR:-http://deb.debian.org/debian}
 OVL_SECURITY=${OVL_SECURITY:-http://deb.debian.org/debian-security}
 # The kernel series this module is written for and tested on, newest first.
 OVL_SUPPORTED=(7.3)
+# Older series lack what the module is made of, and are refused.
+OVL_OLDEST=7.2
 
 # Where Debian 12 keeps mkfs and friends, even for a root without a login.
 PATH=$PATH:/usr/sbin:/sbin
@@ -58,11 +60,13 @@ reason() {
 		grep '^overlay_rs: error: ' "$1" | tail -n 1
 		return
 	fi
-	{
-		grep -nE '(^|[^a-z_])(error(\[E[0-9]+\])?:|E: |fatal|FAILED|panicked|\*\*\* )' "$1" | tail -n 8 || true
-		echo '-- end of the log:'
-		tail -n 8 "$1"
-	} | cut -c1-220 | sed 's/^/      /'
+	local errors
+	# Each error with the place it names; what make says of it adds nothing.
+	errors=$(awk '/^make(\[[0-9]+\])?: / { next }
+		/(^|[^a-z_])(error(\[E[0-9]+\])?:|E: |fatal|FAILED|panicked|\*\*\* )/ { print; at = 1; n++; next }
+		at && /^ *--> / { print; at = 0 }
+		n >= 10 { exit }' "$1")
+	if [ -n "$errors" ]; then echo "$errors"; else tail -n 10 "$1"; fi | cut -c1-220 | sed 's|/module/||; s/^/      /'
 }
 
 # Every half minute of a long step: it lives, and this is its log's last line.
