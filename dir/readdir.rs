@@ -60,12 +60,15 @@ use crate::{
             iterate_through,
             Emit, //
         },
-        errno::*,
         file::{
             self,
+            oflags::{
+                O_LARGEFILE,
+                O_RDONLY, //
+            },
             FileSlot,
-            O_LARGEFILE,
-            O_RDONLY, //
+            SEEK_CUR,
+            SEEK_SET, //
         },
         log::{
             self,
@@ -79,11 +82,6 @@ use crate::{
     },
     xattr,
 };
-
-/// `SEEK_SET`.
-const SEEK_SET: i32 = 0;
-/// `SEEK_CUR`.
-const SEEK_CUR: i32 = 1;
 
 /// An open directory: what is set when it is opened.
 pub(crate) struct OpenDir {
@@ -106,7 +104,11 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The reader starts over: it shall see what changed.
     fn rewind(&mut self, inode: &OvlInode) {
-        if self.cache.as_ref().is_some_and(|cache| cache.is_stale(inode)) {
+        if self
+            .cache
+            .as_ref()
+            .is_some_and(|cache| cache.is_stale(inode))
+        {
             self.leave(inode);
         }
         // Copying a directory up merges it with what it was copied from. It stays merged.
@@ -247,13 +249,7 @@ pub(crate) fn llseek(
 /// # Errors
 ///
 /// Those of the upper file system; on a volatile mount that of an earlier write-back.
-pub(crate) fn fsync(
-    dir: &OvlFile,
-    open: &OpenDir,
-    start: i64,
-    end: i64,
-    datasync: bool,
-) -> Result {
+pub(crate) fn fsync(dir: &OvlFile, open: &OpenDir, start: i64, end: i64, datasync: bool) -> Result {
     let ms = MountState::of(dir.inode().super_());
     if !ms.sync_status()? {
         return Ok(());

@@ -26,9 +26,9 @@ use crate::{
     vfs::{
         acl::{
             Acl,
-            AclKind, //
+            AclKind,
+            RcuAcl, //
         },
-        errno::*,
         inode::mode,
         mount::{
             IdMap,
@@ -70,10 +70,10 @@ pub(crate) fn get_inode_acl(inode: &OvlInode, kind: AclKind) -> Result<Option<Ac
 /// # Errors
 ///
 /// `ECHILD`: to be asked again outside of RCU walk.
-pub(crate) fn get_inode_acl_rcu(
-    inode: RcuInode<'_, Overlay>,
+pub(crate) fn get_inode_acl_rcu<'rcu>(
+    inode: RcuInode<'rcu, Overlay>,
     kind: AclKind,
-) -> Result<Option<Acl>> {
+) -> Result<Option<RcuAcl<'rcu>>> {
     let real = inode.real().ok_or(ECHILD)?;
     if !real.has_posix_acl() {
         return Ok(None);
@@ -136,7 +136,7 @@ pub(crate) fn set_acl(
         && kind == AclKind::Access
         && !inode.in_group_or_capable(idmap)
     {
-        let mut kill = SetAttr::kill_sgid();
+        let mut kill = SetAttr::new().kill_sgid();
         attr::setattr(IdMap::nop(), dentry, kill.as_change())?;
     }
 

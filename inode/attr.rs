@@ -22,25 +22,18 @@ use crate::{
     },
     rules,
     vfs::{
-        errno::*,
         inode::iflag,
         mount::IdMap,
         stat::{
+            attr,
             fsflag,
-            fsxflag,
             AttrChange,
-            FiemapInfo,
             FileAttr,
             Stat,
-            ATTR_FILE,
-            ATTR_KILL_SGID,
-            ATTR_KILL_SUID,
-            ATTR_MODE,
-            ATTR_OPEN,
-            ATTR_SIZE,
             STATX_INO,
             STATX_NLINK, //
         },
+        vtable::FiemapInfo, //
     },
 };
 
@@ -112,7 +105,7 @@ fn origin_ino(ms: &MountState, inode: &OvlInode, flags: u32) -> Result<Option<u6
         STATX_INO | STATX_NLINK
     };
     let lower = inode.lower_path(ms).ok_or(EIO)?;
-    let mut stat = Stat::new();
+    let mut stat = Stat::zeroed();
     ms.with_mounter(|m| lower.getattr_nosec(m, &mut stat, mask, flags))?;
     let shown = rules::identity::use_origin(
         inode.flag(ObjFlag::Index),
@@ -131,14 +124,14 @@ fn origin_ino(ms: &MountState, inode: &OvlInode, flags: u32) -> Result<Option<u6
 ///
 /// `EPERM` and the like if the caller may not; `ETXTBSY` if the size of a running program is to
 /// change; those of the copy-up and of the upper layer.
-pub(crate) fn setattr(idmap: &IdMap, dentry: &OvlDentry, mut change: AttrChange<'_>) -> Result {
+pub(crate) fn setattr(idmap: &IdMap, dentry: &OvlDentry, change: &mut AttrChange) -> Result {
     change.prepare(idmap, dentry)?;
     let inode = dentry.object()?;
     let ms = MountState::of(inode.super_());
     // The upper layer knows nothing of the mapping of the overlay's mount.
     change.rebase_owner(idmap, inode);
 
-    let resizes = change.has(ATTR_SIZE);
+    let resizes = change.has(attr::SIZE);
     if resizes {
         copy_up::copy_up_with_data(dentry)?;
     } else {
@@ -152,16 +145,16 @@ pub(crate) fn setattr(idmap: &IdMap, dentry: &OvlDentry, mut change: AttrChange<
     };
 
     // The upper file system works out the new mode itself.
-    if change.has(ATTR_KILL_SUID | ATTR_KILL_SGID) {
-        change.remove(ATTR_MODE);
+    if change.has(attr::KILL_SUID | attr::KILL_SGID) {
+        change.remove(attr::MODE);
     }
     // The open file is the overlay's, unknown to the upper file system. And the upper file was not
     // opened with O_TRUNC, so no file system may conclude that it is empty already.
-    change.remove(ATTR_FILE | ATTR_OPEN);
+    change.remove(attr::FILE | attr::OPEN);
 
     let write = ms.want_write()?;
-    let locked = write.lock_inode(upper);
-    ms.with_mounter(|m| locked.notify_change_raw(m, &mut change))?;
+    let locked = write.lock_inode(upper)?;
+    ms.with_mounter(|m| locked.notify_change_raw(m, change))?;
     inode.copy_attr();
     Ok(())
 }
@@ -195,12 +188,7 @@ pub(crate) fn update_time(inode: &OvlInode, atime: bool, nowait: bool) -> Result
 /// # Errors
 ///
 /// `EOPNOTSUPP`: the layer's file system cannot say.
-pub(crate) fn fiemap(
-    inode: &OvlInode,
-    info: &mut FiemapInfo<'_>,
-    start: u64,
-    len: u64,
-) -> Result {
+pub(crate) fn fiemap(inode: &OvlInode, info: &mut FiemapInfo<'_>, start: u64, len: u64) -> Result {
     let ms = MountState::of(inode.super_());
     let real = inode.real_data_path(ms)?;
     ms.with_mounter(|m| real.fiemap(m, info, start, len))
@@ -211,20 +199,20 @@ pub(crate) fn fiemap(
 /// # Errors
 ///
 /// `ENOTTY`: the layer's file system has no such flags.
-pub(crate) fn fileattr_get(dentry: &OvlDentry, attr: &mut FileAttr) -> Result {
+pub(crate) fn fileattr_get(dentry: &OvlDentry, shown: &mut FileAttr) -> Result {
     let inode = dentry.object()?;
     let ms = MountState::of(inode.super_());
     let real = inode.real_path(ms)?;
-    let result = ms.with_mounter(|m| real.fileattr_get(m, attr));
+    let result = ms.with_mounter(|m| real.fileattr_get(m, shown));
 
     let flags = inode.flags();
     if flags & iflag::APPEND != 0 {
-        attr.set_flags(attr.flags() | fsflag::APPEND);
-        attr.set_fsx_xflags(attr.fsx_xflags() | fsxflag::APPEND);
+        shown.set_flags(shown.flags() | fsflag::FS_APPEND_FL);
+        shown.set_xflags(shown.xflags() | fsflag::FS_XFLAG_APPEND);
     }
     if flags & iflag::IMMUTABLE != 0 {
-        attr.set_flags(attr.flags() | fsflag::IMMUTABLE);
-        attr.set_fsx_xflags(attr.fsx_xflags() | fsxflag::IMMUTABLE);
+        shown.set_flags(shown.flags() | fsflag::FS_IMMUTABLE_FL);
+        shown.set_xflags(shown.xflags() | fsflag::FS_XFLAG_IMMUTABLE);
     }
     result
 }
@@ -238,7 +226,7 @@ pub(crate) fn fileattr_get(dentry: &OvlDentry, attr: &mut FileAttr) -> Result {
 ///
 /// `EPERM`: a protection flag on an upper layer without xattrs; those of the copy-up and of the
 /// upper layer.
-pub(crate) fn fileattr_set(_idmap: &IdMap, dentry: &OvlDentry, attr: &mut FileAttr) -> Result {
+pub(crate) fn fileattr_set(_idmap: &IdMap, dentry: &OvlDentry, wanted: &mut FileAttr) -> Result {
     copy_up::copy_up(dentry)?;
     let inode = dentry.object()?;
     let ms = MountState::of(inode.super_());
@@ -246,8 +234,8 @@ pub(crate) fn fileattr_set(_idmap: &IdMap, dentry: &OvlDentry, attr: &mut FileAt
 
     let write = ms.want_write()?;
     let result = ms.with_mounter(|m| {
-        copy_up::meta::set_protattr(ms, m, &write, inode, upper, attr)?;
-        write.fileattr_set(m, upper, attr)
+        copy_up::meta::set_protattr(ms, m, &write, inode, upper, wanted)?;
+        write.fileattr_set(m, upper, wanted)
     });
     drop(write);
 

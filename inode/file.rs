@@ -33,21 +33,18 @@ use crate::{
         OvlFile,
         OvlInode, //
     },
-    vfs::{
-        errno::*,
-        file::{
-            self,
-            oflags,
-            FlushId,
-            IoCb,
-            IoHooks,
-            Iter,
-            Pipe,
-            RemapFlags,
-            Vma,
-            SEEK_CUR,
-            SEEK_SET, //
-        },
+    vfs::file::{
+        self,
+        oflags,
+        FlushId,
+        IoCb,
+        IoHooks,
+        Iter,
+        Pipe,
+        RemapFlags,
+        Vma,
+        SEEK_CUR,
+        SEEK_SET, //
     },
 };
 
@@ -61,7 +58,7 @@ impl IoHooks for Overlay {
         let Some(upper) = inode.upper_inode() else {
             return;
         };
-        inode.sync_times_from_upper(upper);
+        inode.copy_mctime_from(upper);
         file.touch_atime();
     }
 
@@ -95,7 +92,7 @@ pub(crate) fn llseek(user: &OvlFile, open: &OpenFile, offset: i64, whence: i32) 
     // Two that need no one else, which lets readers go on in parallel.
     match (offset, whence) {
         (0, SEEK_CUR) => return Ok(user.pos()),
-        (0, SEEK_SET) => return user.set_pos_checked(0),
+        (0, SEEK_SET) => return user.set_pos_checked(0, 0),
         _ => {}
     }
     let inode = user.inode();
@@ -115,7 +112,7 @@ pub(crate) fn llseek(user: &OvlFile, open: &OpenFile, offset: i64, whence: i32) 
 ///
 /// Whatever the real file answers.
 pub(crate) fn read_iter(
-    iocb: &mut IoCb<'_, Overlay>,
+    iocb: &IoCb<'_, Overlay>,
     open: &OpenFile,
     iter: &mut Iter<'_>,
 ) -> Result<usize> {
@@ -135,7 +132,7 @@ pub(crate) fn read_iter(
 ///
 /// Whatever the real file answers.
 pub(crate) fn write_iter(
-    iocb: &mut IoCb<'_, Overlay>,
+    iocb: &IoCb<'_, Overlay>,
     open: &OpenFile,
     iter: &mut Iter<'_>,
 ) -> Result<usize> {
@@ -207,9 +204,9 @@ pub(crate) fn splice_write(
 /// # Errors
 ///
 /// Whatever the real file answers.
-pub(crate) fn mmap(user: &OvlFile, open: &OpenFile, vma: &mut Vma<'_>) -> Result {
+pub(crate) fn mmap(user: &OvlFile, open: &OpenFile, vma: &mut Vma<'_, Overlay>) -> Result {
     let ms = MountState::of(user.inode().super_());
-    file::backing_mmap::<Overlay>(open.opened(), vma, ms.mounter_cred())
+    file::backing_mmap(open.opened(), vma, ms.mounter_cred())
 }
 
 /// Flushes the upper file; a lower one has nothing to flush, and might refuse.
@@ -294,15 +291,7 @@ pub(crate) fn flush(user: &OvlFile, open: &OpenFile, id: FlushId) -> Result {
 }
 
 /// An open file and a position in it.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// The overlay's file.
-    pub(crate) file: &'a OvlFile,
-    /// What it keeps.
-    pub(crate) open: &'a OpenFile,
-    /// The position.
-    pub(crate) pos: i64,
-}
+pub(crate) type Place<'a> = file::Place<'a, Overlay>;
 
 /// Copies up to `len` bytes from one file to another, in the real file system if that can.
 ///

@@ -15,20 +15,17 @@ use crate::{
         mount::MountState,
         OvlDentry, //
     },
-    vfs::stat::{
-        DelayedCall,
-        LinkRef, //
-    },
+    vfs::mount::LinkText, //
 };
 
-/// The text of the link; `done` releases it.
+/// The text of the link, with what releases it.
 ///
 /// # Errors
 ///
 /// Whatever the layer answers.
-pub(crate) fn get_link<'a>(dentry: &'a OvlDentry, done: DelayedCall<'a>) -> Result<LinkRef<'a>> {
+pub(crate) fn get_link(dentry: &OvlDentry) -> Result<LinkText> {
     let inode = dentry.object()?;
     let ms = MountState::of(inode.super_());
     let real = inode.real_path(ms)?;
-    ms.with_mounter(|m| real.follow_link(m, done))
+    ms.with_mounter(|m| real.get_link(m))
 }

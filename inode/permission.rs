@@ -19,7 +19,6 @@ use crate::{
         OvlInode, //
     },
     vfs::{
-        errno::*,
         inode::{
             may,
             FileType, //
@@ -34,10 +33,7 @@ use crate::{
 /// Writing to an object of a lower layer means to copy it up, which reads it; the lower object
 /// itself is not written. Devices, pipes and sockets are not read for a copy-up.
 fn real_mask(mask: i32, has_upper: bool, real_mode: u16) -> i32 {
-    let special = matches!(
-        FileType::from_mode(real_mode),
-        FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket
-    );
+    let special = FileType::from_mode(real_mode).is_special();
     if has_upper || special || mask & may::WRITE == 0 {
         return mask;
     }

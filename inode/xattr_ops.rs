@@ -25,10 +25,7 @@ use crate::{
         EscapeError,
         Namespace, //
     },
-    vfs::{
-        cred,
-        errno::*, //
-    },
+    vfs::cred,
 };
 
 /// The attributes that a mount keeps for itself.

@@ -51,7 +51,6 @@ use crate::{
             is_dots,
             Entry,
             Flags,
-            Inserted,
             Listing,
             Names,
             NewName,
@@ -65,9 +64,7 @@ use crate::{
             read_dir,
             DirEntry, //
         },
-        dirop::UpperWrite,
-        errno::*,
-        file::{
+        file::oflags::{
             O_LARGEFILE,
             O_RDONLY, //
         },
@@ -79,7 +76,8 @@ use crate::{
         mount::{
             LayerDentry,
             RealPath,
-            Upper, //
+            Upper,
+            UpperWrite, //
         },
         random, //
     },
@@ -94,8 +92,8 @@ pub(crate) type Merged = Listing<KVVec<Entry>, KVVec<u8>, KVVec<u32>>;
 /// `DT_UNKNOWN`: the file system does not say what an entry is.
 const DT_UNKNOWN: u8 = FileType::Other.to_dtype();
 
-/// The longest name of an entry in bytes.
-const NAME_MAX: usize = 255;
+/// Room for a name in bytes: the longest one, and one more.
+const NAME_ROOM: usize = 256;
 
 /// What a cache holds.
 enum Content {
@@ -244,7 +242,7 @@ struct Folder(KVec<u8>);
 impl Folder {
     /// For a mount whose layers fold case.
     fn new() -> Result<Self> {
-        Ok(Self(KVec::from_elem(0, NAME_MAX.saturating_add(1), GFP_KERNEL)?))
+        Ok(Self(KVec::from_elem(0, NAME_ROOM, GFP_KERNEL)?))
     }
 
     /// The folded form of a name in `layer`; `None` if the name is compared as it is.

@@ -13,15 +13,7 @@
 #![forbid(unsafe_code)]
 
 use kernel::{
-    fs::file::{
-        flags::{
-            O_ACCMODE,
-            O_APPEND,
-            O_RDONLY,
-            O_WRONLY, //
-        },
-        File, //
-    },
+    fs::File,
     prelude::*,
     sync::aref::ARef, //
 };
@@ -32,11 +24,10 @@ use crate::{
         OvlFile, //
     },
     vfs::{
-        errno::*,
         file::{
             self,
-            FileSlot,
-            O_NOATIME, //
+            oflags::O_NOATIME,
+            FileSlot, //
         },
         inode::may,
         mount::RealPath, //
@@ -103,21 +94,6 @@ impl OpenFile {
     }
 }
 
-/// Which permissions opening with these flags takes.
-fn access_mask(flags: u32) -> i32 {
-    let access = match flags & O_ACCMODE {
-        O_RDONLY => may::READ,
-        O_WRONLY => may::WRITE,
-        _ => may::READ | may::WRITE,
-    };
-    let append = if flags & O_APPEND != 0 {
-        may::APPEND
-    } else {
-        0
-    };
-    may::OPEN | access | append
-}
-
 /// Opens the real file at `path` with the flags of the overlay's file.
 ///
 /// Access times of the real file are left alone, if the mounter may ask for that: the overlay
@@ -126,14 +102,10 @@ fn access_mask(flags: u32) -> i32 {
 /// # Errors
 ///
 /// Those of the mounter's permission on the real file and of its file system.
-pub(crate) fn open_real(
-    user: &OvlFile,
-    ms: &MountState,
-    path: RealPath<'_>,
-) -> Result<ARef<File>> {
+pub(crate) fn open_real(user: &OvlFile, ms: &MountState, path: RealPath<'_>) -> Result<ARef<File>> {
     let flags = user.flags() | O_NOATIME;
     ms.with_mounter(|m| {
-        path.permission(m, access_mask(flags))?;
+        path.permission(m, may::OPEN | file::access_mode(flags))?;
         let flags = if path.owner_or_capable(m) {
             flags
         } else {
