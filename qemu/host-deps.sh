@@ -16,7 +16,6 @@ want() {
 want mmdebstrap mmdebstrap "it makes the Debian trees (compilers, guest) from the archive"
 want unshare util-linux "mounts made for a build stay out of the host's"
 want xz xz-utils "the kernel source is packed with it"
-want mke2fs e2fsprogs "it makes the guest's disk image"
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || {
 	missing+=(debian-archive-keyring)
 	say "the host lacks debian-archive-keyring: it proves that packages come from Debian"
