@@ -30,5 +30,5 @@ pub(crate) fn split(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
 
 /// Whether `byte` is among `bytes`.
 pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
-    bytes.iter().any(|&other| other == byte)
+    find(bytes, |other| other == byte).is_some()
 }

@@ -166,7 +166,7 @@ pub(crate) enum Inserted {
 ///
 /// Whoever can fill a directory must not be able to choose names that collide, or reading it takes
 /// quadratic time in the kernel. Therefore the hash is keyed, with a random `seed`.
-fn hash(seed: [u64; 2], bytes: &[u8]) -> u32 {
+pub(crate) fn hash(seed: [u64; 2], bytes: &[u8]) -> u32 {
     /// One round of the permutation.
     fn round(v: [u64; 4]) -> [u64; 4] {
         let [mut a, mut b, mut c, mut d] = v;
