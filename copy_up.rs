@@ -29,6 +29,7 @@ pub(crate) use meta::{
 
 use crate::{
     overlay::{
+        instantiate::update_reval,
         mount::MountState,
         object::{
             set_impure,
@@ -43,7 +44,6 @@ use crate::{
             Mounter, //
         },
         dentry::Dentry,
-        errno::*,
         file::oflags::{
             O_ACCMODE,
             O_RDONLY,
@@ -253,6 +253,7 @@ fn copy_up_one(
 }
 
 /// Makes the copy and gives it its name. The lock of the object is held.
+#[inline(never)]
 fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
     // A hard link whose other names stay below is not the same object any more.
     let origin = if job.file_type() == FileType::Directory || job.stat.nlink() == 1 {
@@ -262,7 +263,7 @@ fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
     };
     // A lookup that finds this directory under another name, after a change below, may rename the
     // dentry at any time.
-    stack_pin_init!(let name = job.dentry.name_snapshot());
+    pin_init::stack_pin_init!(let name = job.dentry.name_snapshot());
 
     // From now on the directory may hold objects that have an origin.
     set_impure(job.ms, m, &job.write.start_write(), job.parent)?;
@@ -277,7 +278,7 @@ fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
     publish::restore_parent_times(job, m, &w);
     job.dentry.set_upper_alias();
     if let Some(upper) = job.inode.upper() {
-        job.dentry.update_reval(upper);
+        update_reval(job.dentry, upper);
     }
     Ok(())
 }

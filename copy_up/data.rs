@@ -16,7 +16,6 @@ use crate::vfs::{
         fatal_signal_pending,
         Mounter, //
     },
-    errno::*,
     file::{
         self,
         oflags::{

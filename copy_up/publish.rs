@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     overlay::{
+        instantiate::update_reval,
         object::set_impure,
         temp::{
             create_temp,
@@ -39,7 +40,6 @@ use crate::{
         },
         dentry::Dentry,
         dirop::RenameFlags,
-        errno::*,
         file::oflags::{
             O_LARGEFILE,
             O_WRONLY, //
@@ -63,6 +63,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// Copies a regular file through one without a name.
+#[inline(never)]
 pub(super) fn through_tmpfile(
     job: &Job<'_>,
     m: &Mounter<'_>,
@@ -91,6 +92,7 @@ pub(super) fn through_tmpfile(
 }
 
 /// Copies any object through the work directory.
+#[inline(never)]
 pub(super) fn through_workdir(
     job: &Job<'_>,
     m: &Mounter<'_>,
@@ -165,6 +167,7 @@ fn rename_to_place(
 /// Gives an object that is in the upper under another name its name in this directory too.
 ///
 /// Happens to the second link of an object whose links are kept together.
+#[inline(never)]
 pub(super) fn link_up(job: &Job<'_>, m: &Mounter<'_>) -> Result {
     let upper = job.inode.upper().ok_or(EIO)?;
     let lower = job.lower.inode()?.nlink();
@@ -173,12 +176,12 @@ pub(super) fn link_up(job: &Job<'_>, m: &Mounter<'_>) -> Result {
     // While the link is made, the count is kept relative to one that does not change.
     store_nlink(job, m, &w, upper, Base::Lower, lower)?;
     {
-        stack_pin_init!(let name = job.dentry.name_snapshot());
+        pin_init::stack_pin_init!(let name = job.dentry.name_snapshot());
         let mut creating = w.start_creating(m, job.destdir, name.name())?;
         creating.link(m, upper)?;
         // Under the lock of the directory: a rename there waits for it.
         job.dentry.set_upper_alias();
-        job.dentry.update_reval(creating.dentry());
+        update_reval(job.dentry, creating.dentry());
     }
     restore_parent_times(job, m, &w);
     store_nlink(

@@ -49,8 +49,11 @@ use crate::{
         },
         dentry::Dentry,
         dirop::RenameFlags,
-        errno::*,
-        file::backing_tmpfile_open,
+        file::{
+            backing_tmpfile_open,
+            oflags::O_NOATIME,
+            TmpFile, //
+        },
         inode::{
             mode::{
                 S_IFCHR,
@@ -68,10 +71,7 @@ use crate::{
             Upper,
             UpperWrite, //
         },
-        own::{
-            NewInode,
-            TmpFile, //
-        },
+        own::NewInode,
         stat::SetAttr,
     },
     xattr::marker,
@@ -363,7 +363,9 @@ pub(crate) fn tmpfile(
             let mnt = ms.upper_mnt()?;
             let parent = child.parent_dentry().upper().ok_or(EIO)?;
             let path = RealPath::upper(mnt, parent);
-            let real = backing_tmpfile_open(file.file(), m, path, mode)?;
+            // The owner of the real file is the one we create it as.
+            let flags = file.file().flags() | O_NOATIME;
+            let real = backing_tmpfile_open(file.file(), m, flags, path, mode)?;
             let upper = mnt.dentry_of(&real)?;
             let open = OpenFile::new(real)?;
             instantiate_new(m, &child, new, upper, Some(&file))?;

@@ -48,7 +48,6 @@ use crate::{
         cred::Mounter,
         dentry::Dentry,
         dirop::RenameFlags,
-        errno::*,
         mount::{
             LayerDentry,
             RealPath,
@@ -84,7 +83,7 @@ pub(crate) fn rmdir(child: OvlChild<'_>) -> Result {
 fn remove(child: OvlChild<'_>, is_dir: bool) -> Result {
     let ms = MountState::of(child.super_());
     let inode = child.object()?;
-    let has_lower = lower_positive(child)?;
+    let has_lower = lower_positive(&child)?;
     // The upper file system checks one that is all its own.
     let whiteouts = if is_dir && (has_lower || !is_pure_upper(&child)) {
         check_empty(&child)?
@@ -92,22 +91,25 @@ fn remove(child: OvlChild<'_>, is_dir: bool) -> Result {
         Whiteouts::empty()
     };
     copy_up(child.parent_dentry())?;
-    {
+    let removed = {
         let guard = nlink_start(&child)?;
-        ms.with_mounter(|m| {
+        let removed = ms.with_mounter(|m| {
             if has_lower {
                 remove_and_whiteout(ms, m, guard.write(), child, &whiteouts)
             } else {
                 remove_upper(ms, m, guard.write(), child, &whiteouts, is_dir)
             }
-        })?;
-        lost_name(&child, is_dir);
-    }
+        });
+        if removed.is_ok() {
+            lost_name(&child, is_dir);
+        }
+        removed
+    };
     // The change time. Where nothing was in the upper, only a whiteout was made, and none changed.
     if child.upper().is_some() {
         inode.copy_attr();
     }
-    Ok(())
+    removed
 }
 
 /// Accounts for a name of the object that is gone.

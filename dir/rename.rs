@@ -47,7 +47,6 @@ use crate::{
             RenameFlags,
             Renaming, //
         },
-        errno::*,
         mount::{
             Upper,
             UpperWrite, //
@@ -140,7 +139,7 @@ fn prepare(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -> Result<P
         plan.whiteouts = check_empty(&new)?;
     }
     let over_whiteout = new.is_whiteout();
-    if lower_positive(old)? {
+    if lower_positive(&old)? {
         plan.flags = plan.flags.union(if over_whiteout {
             // The one that is there serves the old name.
             RenameFlags::EXCHANGE
@@ -258,11 +257,9 @@ fn mark_ends(
     plan: &Plan,
     renaming: &Renaming<'_>,
 ) -> Result {
-    // Read before the first mark: it may be that of the second.
-    let mark_new = plan.exchange && !new.is_opaque();
-    mark_moved(ms, m, w, &old, new.parent_dentry(), renaming.old(), !old.is_opaque())?;
+    mark_moved(ms, m, w, &old, new.parent_dentry(), renaming.old())?;
     if plan.exchange {
-        mark_moved(ms, m, w, &new, old.parent_dentry(), renaming.new(), mark_new)?;
+        mark_moved(ms, m, w, &new, old.parent_dentry(), renaming.new())?;
     }
     Ok(())
 }
@@ -275,13 +272,12 @@ fn mark_moved(
     dentry: &OvlDentry,
     to: &OvlDentry,
     upper: &Upper<Dentry>,
-    unmarked: bool,
 ) -> Result {
     if is_merge_or_lower(dentry) {
         // Its lower part would be found again only with a redirect.
         return Err(EXDEV);
     }
-    if dentry.is_dir() && unmarked && to.path_kind().merge {
+    if dentry.is_dir() && !dentry.is_opaque() && to.path_kind().merge {
         set_opaque_or(ms, m, w, dentry, upper, EXDEV)?;
     }
     Ok(())

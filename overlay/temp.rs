@@ -19,7 +19,6 @@ use crate::{
         cred::Mounter,
         dentry::Dentry,
         dirop::Creating,
-        errno::*,
         inode::{
             Dev,
             FileType, //

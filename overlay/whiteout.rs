@@ -23,7 +23,6 @@ use crate::{
         cred::Mounter,
         dentry::Dentry,
         dirop::RenameFlags,
-        errno::*,
         mount::{
             RealPath,
             Upper,
@@ -36,9 +35,40 @@ use crate::{
     },
 };
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        Mutex, //
+    },
 };
+
+/// The whiteout that the next ones are links of.
+///
+/// Lock order: inside the write access to the upper, outside the work directory's `i_rwsem`.
+pub(crate) struct WhiteoutCache(Pin<KBox<Mutex<Shared>>>);
+
+/// What the lock protects.
+struct Shared {
+    /// A whiteout in the work directory that has no other name yet.
+    ready: Option<ARef<Upper<Dentry>>>,
+    /// The upper file system refused a link: each whiteout is its own inode from now on.
+    refused: bool,
+}
+
+impl WhiteoutCache {
+    /// An empty one. `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let shared = Shared {
+            ready: None,
+            refused: false,
+        };
+        Ok(Self(KBox::pin_init(
+            new_mutex!(shared, "overlay_rs::whiteout"),
+            GFP_KERNEL_ACCOUNT,
+        )?))
+    }
+}
 
 /// Is this object a character device 0:0?
 pub(crate) fn is_whiteout(dentry: &Dentry) -> bool {
@@ -86,9 +116,9 @@ pub(crate) fn make(
     w: &UpperWrite<'_>,
 ) -> Result<ARef<Upper<Dentry>>> {
     let workdir = ms.workdir()?;
-    let mut shared = ms.shared_whiteout.lock();
+    let mut shared = ms.whiteouts.0.lock();
 
-    let ready = match shared.dentry.take() {
+    let ready = match shared.ready.take() {
         Some(ready) => ready,
         None => {
             let mut creating = w.start_creating(m, workdir, fresh_name().as_bytes())?;
@@ -103,13 +133,13 @@ pub(crate) fn make(
     let linked = match w.start_creating(m, workdir, fresh_name().as_bytes()) {
         Ok(mut creating) => creating.link(m, &ready).map(|()| creating.keep()),
         Err(error) => {
-            shared.dentry = Some(ready);
+            shared.ready = Some(ready);
             return Err(error);
         }
     };
     match linked {
         Ok(link) => {
-            shared.dentry = Some(ready);
+            shared.ready = Some(ready);
             Ok(link)
         }
         Err(error) => {

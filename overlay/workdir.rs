@@ -34,7 +34,6 @@ use crate::{
         cred::Mounter,
         dentry::Dentry,
         dirop::RenameFlags,
-        errno::*,
         inode::mode::{
             S_IFDIR,
             S_IFREG, //
@@ -240,7 +239,7 @@ pub(crate) fn check_rename_whiteout(
 ) -> Result<bool> {
     let workdir = ms.workdir()?;
     let temp = create_temp(ms, m, w, workdir, &CreateAttr::with_mode(S_IFREG))?;
-    stack_pin_init!(let old_name = temp.name_snapshot());
+    pin_init::stack_pin_init!(let old_name = temp.name_snapshot());
     let mut renaming = w.start_renaming_onto_name(
         m,
         workdir,
