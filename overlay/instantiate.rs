@@ -232,7 +232,10 @@ fn make(
         let lower = params.lowers.first().map(|lower| lower.dentry.positive());
         let real = upper.or(lower).ok_or(EIO)??;
         new.fill(real.mode(), real.rdev(), ms.tables);
-        new.set_nlink(if real.is_dir() { 1 } else { real.nlink() });
+        // One that no key finds has only the name it was found by.
+        if identity.key.is_some() && !real.is_dir() {
+            new.set_nlink(real.nlink());
+        }
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
     new.inode()
@@ -242,7 +245,7 @@ fn make(
     let real = inode.real_path(ms)?;
     inode.copy_attr_from(real);
     inode.copy_flags_from(real.inode()?, COPIED_FLAGS);
-    if inode.is_dir() && inode.is_casefolded() != ms.casefold {
+    if inode.is_dir() && (inode.flags() & iflag::CASEFOLD != 0) != ms.casefold {
         warn_limited!("wrong casefold ({})\n", real.dentry().log_name());
     }
     if identity.key.is_some() && !inode.is_dir() {

@@ -214,6 +214,11 @@ impl LowerRef {
         self.dentry.get()
     }
 
+    /// The dentry, for a path walk under RCU.
+    pub(crate) fn rcu(&self) -> &RcuRef<Lower<Dentry>> {
+        &self.dentry
+    }
+
     /// The path; `None` if the layer is not one of `ms`, or nothing was set.
     pub(crate) fn path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
         Some(ms.layer(self.layer)?.path(self.dentry()?))

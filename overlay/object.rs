@@ -447,11 +447,11 @@ impl<'rcu> RcuInode<'rcu, Overlay> {
     pub(crate) fn real(self) -> Option<RcuReal<'rcu>> {
         let object = self.data();
         let ms = MountState::of(self.super_());
-        if let Some(upper) = object.upper() {
-            return RcuReal::new(&ms.upper.as_ref()?.mnt, upper);
+        if self.has_upper() {
+            return RcuReal::upper(&ms.upper.as_ref()?.mnt, &object.upper);
         }
         let lower = object.lowers().first()?;
-        RcuReal::new(&ms.layer(lower.layer())?.mnt, lower.dentry()?)
+        RcuReal::lower(&ms.layer(lower.layer())?.mnt, lower.rcu())
     }
 }
 

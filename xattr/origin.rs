@@ -110,7 +110,7 @@ pub(crate) fn read(
 ///
 /// `EIO`: the object's file system failed to make a handle; `ENOMEM`.
 pub(crate) fn of_lower(format: &Format, m: &Mounter<'_>, origin: &Inode) -> Result<Record> {
-    if origin.sb().handle_type() == HandleType::None {
+    if origin.sb().can_decode_fh() == HandleType::None {
         return Ok(Record(KVVec::new()));
     }
     encode(format, m, origin, false)
