@@ -9,7 +9,6 @@
 
 use super::{
     bindings,
-    errno::*,
     inode::Inode,
     log,
     super_block::SuperBlock, //

@@ -7,7 +7,6 @@
 use super::bindings;
 use kernel::{
     fmt,
-    prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -18,11 +17,11 @@ use kernel::{
 const BURST: i32 = 10;
 
 /// Length of the window, in jiffies: five seconds.
-const WINDOW: u64 = 5 * bindings::HZ as u64;
+const WINDOW: usize = 5 * bindings::HZ as usize;
 
 /// The budget of one call site. Losing a race between two writers costs or saves one line.
 pub(crate) struct Budget {
-    begin: Atomic<u64>,
+    begin: Atomic<usize>,
     used: Atomic<i32>,
 }
 

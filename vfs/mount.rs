@@ -21,7 +21,6 @@ use super::{
         self,
         Dentry, //
     },
-    errno::*,
     inode::{
         may,
         Inode, //
@@ -84,6 +83,16 @@ impl IdMap {
     /// The C idmap.
     pub(super) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
         self.0.get()
+    }
+
+    /// Does it change nothing?
+    pub(crate) fn is_nop(&self) -> bool {
+        core::ptr::eq(self, Self::nop())
+    }
+
+    /// Does it change nothing?
+    pub(crate) fn is_nop(&self) -> bool {
+        core::ptr::eq(self, Self::nop())
     }
 
     /// The idmap that changes nothing.
@@ -375,7 +384,7 @@ impl UpperMount {
         if !dir.dentry.sb().ptr_eq(self.sb()) {
             return Err(EINVAL);
         }
-        Ok(Upper::new_ref(&dir.dentry).into())
+        Ok(Upper::new_owned(dir.dentry.clone()))
     }
 
     /// The dentry of a temporary file that was opened on this layer.

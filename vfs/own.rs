@@ -17,7 +17,6 @@ use super::{
         self,
         Dentry, //
     },
-    errno::*,
     inode::{
         Dev,
         Inode, //
@@ -48,7 +47,6 @@ use kernel::{
     error::to_result,
     ffi::{
         c_int,
-        c_ulong,
         c_void, //
     },
     prelude::*,
@@ -109,7 +107,7 @@ pub(crate) struct InodeBox<T> {
 /// # Safety
 ///
 /// `ptr` must be an inode of `F`, whose memory is not freed for `'a`.
-unsafe fn object<'a, F: FileSystem>(ptr: *mut bindings::inode) -> &'a F::Object {
+pub(super) unsafe fn object<'a, F: FileSystem>(ptr: *mut bindings::inode) -> &'a F::Object {
     let offset = core::mem::offset_of!(InodeBox<F::Object>, inode);
     // SAFETY: every inode of `F` is the `inode` of an `InodeBox` (->alloc_inode).
     let outer = unsafe { ptr.byte_sub(offset) }.cast::<InodeBox<F::Object>>();
@@ -699,7 +697,7 @@ fn find_inode<F: FileSystem>(
 ) -> Option<ARef<FsInode<F>>> {
     let raw = key.as_ptr().cast::<c_void>();
     // SAFETY: a live superblock of `F`; the key is only compared. Waits for a new inode.
-    let found = unsafe { bindings::ilookup5(sb, raw as c_ulong, Some(key_matches), raw) };
+    let found = unsafe { bindings::ilookup5(sb, raw as u64, Some(key_matches), raw) };
     let found = NonNull::new(found)?;
     // SAFETY: an inode of `F` with a count for us.
     Some(unsafe { ARef::from_raw(found.cast()) })
@@ -711,7 +709,7 @@ fn iget<'sb, F: FileSystem>(
     prealloc: Option<NewInode<'sb, F>>,
 ) -> Result<Iget<'sb, F>> {
     let raw = key.as_ptr().cast::<c_void>();
-    let hash = raw as c_ulong;
+    let hash = raw as u64;
     let got = match &prealloc {
         // SAFETY: a live superblock of `F`; the key is only compared and stored.
         None => unsafe {
@@ -915,7 +913,7 @@ impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
     pub(crate) fn set_basics(&mut self) {
         let sb = self.raw();
         // SAFETY: ours to write.
-        unsafe { (*sb).s_magic = u64::from(bindings::OVERLAYFS_SUPER_MAGIC) };
+        unsafe { (*sb).s_magic = bindings::OVERLAYFS_SUPER_MAGIC as usize };
         // SAFETY: as above.
         unsafe { (*sb).s_maxbytes = bindings::MAX_LFS_FILESIZE };
         // SAFETY: as above.

@@ -7,7 +7,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    prelude::*,
     sync::{
         aref::{
             ARef,

@@ -45,6 +45,9 @@ pub(crate) const AT_STATX_SYNC_AS_STAT: u32 = bindings::AT_STATX_SYNC_AS_STAT;
 #[repr(transparent)]
 pub(crate) struct Stat(bindings::kstat);
 
+// SAFETY: a kstat is plain numbers.
+unsafe impl Zeroable for Stat {}
+
 impl Stat {
     /// An empty one, for the frame of a small function.
     #[inline(always)]
@@ -54,14 +57,7 @@ impl Stat {
 
     /// An empty one on the heap.
     pub(crate) fn boxed() -> Result<KBox<Self>> {
-        let zeroed = pin_init::init_zeroed::<bindings::kstat>();
-        // SAFETY: `Stat` is transparent over `kstat`, so initialising one initialises the other.
-        let init = unsafe {
-            pin_init::init_from_closure(move |slot: *mut Self| {
-                pin_init::Init::<bindings::kstat>::__init(zeroed, slot.cast())
-            })
-        };
-        Ok(KBox::init::<Error>(init, GFP_KERNEL)?)
+        KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
     }
 
     /// Borrows a C structure.
@@ -322,10 +318,13 @@ impl AttrChange {
 #[repr(transparent)]
 pub(crate) struct StatFs(bindings::kstatfs);
 
+// SAFETY: a kstatfs is plain numbers.
+unsafe impl Zeroable for StatFs {}
+
 impl StatFs {
     /// An empty one on the heap.
     pub(crate) fn boxed() -> Result<KBox<Self>> {
-        Ok(KBox::new(Self(pin_init::zeroed()), GFP_KERNEL)?)
+        KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
     }
 
     /// Borrows a C structure.
@@ -345,17 +344,17 @@ impl StatFs {
 
     /// Longest name, in bytes.
     pub(crate) fn name_len(&self) -> i64 {
-        self.0.f_namelen
+        self.0.f_namelen as i64
     }
 
     /// Sets the longest name, in bytes.
     pub(crate) fn set_name_len(&mut self, len: i64) {
-        self.0.f_namelen = len;
+        self.0.f_namelen = len as isize;
     }
 
     /// Sets the magic number of an overlay.
     pub(crate) fn set_overlay_magic(&mut self) {
-        self.0.f_type = i64::from(bindings::OVERLAYFS_SUPER_MAGIC);
+        self.0.f_type = bindings::OVERLAYFS_SUPER_MAGIC as isize;
     }
 
     /// Sets the filesystem id to one made from `uuid`.
@@ -368,6 +367,9 @@ impl StatFs {
 /// Flags of a file as chattr(1) sees them (`struct file_kattr`).
 #[repr(transparent)]
 pub(crate) struct FileAttr(bindings::file_kattr);
+
+// SAFETY: a file_kattr is plain numbers and flags.
+unsafe impl Zeroable for FileAttr {}
 
 /// Flags of [`FileAttr`] (include/uapi/linux/fs.h).
 pub(crate) mod fsflag {
@@ -386,9 +388,9 @@ pub(crate) mod fsflag {
 impl FileAttr {
     /// Nothing set; to be filled by the classic flags.
     pub(crate) fn for_flags() -> Self {
-        let mut attr: bindings::file_kattr = pin_init::zeroed();
-        attr.set_flags_valid(true);
-        Self(attr)
+        let mut attr: Self = pin_init::zeroed();
+        attr.0.set_flags_valid(true);
+        attr
     }
 
     /// Borrows a C structure.

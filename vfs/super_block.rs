@@ -69,7 +69,7 @@ impl SuperBlock {
         unsafe { (*self.as_ptr()).s_uuid.b }
     }
 
-    fn flags(&self) -> u64 {
+    fn flags(&self) -> usize {
         // SAFETY: projecting a field of a live superblock.
         let flags = unsafe { &raw const (*self.as_ptr()).s_flags };
         // SAFETY: one word that others store whole.
@@ -93,7 +93,7 @@ impl SuperBlock {
 
     /// The file handles that it makes and that the current credentials may open
     /// (CAP_DAC_READ_SEARCH).
-    pub(crate) fn can_decode_fh(&self) -> HandleType {
+    pub(crate) fn handle_type(&self) -> HandleType {
         if !super::cred::capable_dac_read_search() {
             return HandleType::None;
         }

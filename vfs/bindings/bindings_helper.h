@@ -71,6 +71,7 @@ OVL_CONST(unsigned int, S_VERITY);
 OVL_CONST(unsigned int, FMODE_LSEEK);
 OVL_CONST(unsigned int, FMODE_WRITE);
 OVL_CONST(unsigned int, FMODE_CAN_ODIRECT);
+OVL_CONST(unsigned int, IOCB_NOWAIT);
 OVL_CONST(unsigned int, IOCB_DSYNC);
 OVL_CONST(unsigned int, IOCB_SYNC);
 OVL_CONST(unsigned int, SPLICE_F_MOVE);
