@@ -15,7 +15,6 @@ use crate::{
         OvlSuper, //
     },
     vfs::{
-        errno::*,
         fs_context::FsContext, //
     }, //
 };
@@ -26,8 +25,6 @@ mod params;
 mod show_options;
 mod statfs;
 mod tables;
-
-pub(crate) use params::Options;
 
 /// `->sync_fs`: writes out the upper file system.
 ///

@@ -53,7 +53,6 @@ use crate::{
             Mounter, //
         },
         dentry::Dentry,
-        errno::*,
         fs_context::{
             FsContext,
             MAX_STACK_DEPTH, //
@@ -111,7 +110,7 @@ fn fill_as_mounter(
     setup.set_tables(tables);
     setup.set_basics();
     setup.set_stack_depth(0);
-    let mut ms = MountState::new(config, cred::for_mount()?, tables)?;
+    let mut ms = MountState::new(config, cred::prepare_mounter_cred()?, tables)?;
     ms.casefold = options.casefold();
     ms.names = options.take_names()?;
 
@@ -246,7 +245,10 @@ impl<'sb> Builder<'_, 'sb> {
         // Local file systems that lack something were always taken; remote ones never were.
         let whole = features.d_type && features.rename_whiteout && features.xattr.is_ok();
         if !whole && ms.workdir()?.is_remote() {
-            return Err(self.refuse(EINVAL, "the upper file system lacks what a remote one needs"));
+            return Err(self.refuse(
+                EINVAL,
+                "the upper file system lacks what a remote one needs",
+            ));
         }
         if !ms.should_sync() {
             workdir::create_volatile_dirty(ms, m, &w)
@@ -427,10 +429,12 @@ impl<'sb> Builder<'_, 'sb> {
     /// The number of the file system of a lower layer; a new one if no other layer is on it.
     fn fsid_of(&mut self, layer: &NamedPath) -> Result<u32> {
         let sb = layer.path.mnt().sb();
-        let known = self.ms.filesystems.iter().zip(0..).find(|(fs, _)| {
-            self.sb_of(fs.first)
-                .is_some_and(|other| other.ptr_eq(sb))
-        });
+        let known = self
+            .ms
+            .filesystems
+            .iter()
+            .zip(0..)
+            .find(|(fs, _)| self.sb_of(fs.first).is_some_and(|other| other.ptr_eq(sb)));
         if let Some((_, fsid)) = known {
             return Ok(fsid);
         }
@@ -494,13 +498,14 @@ impl<'sb> Builder<'_, 'sb> {
             changed = true;
         }
         if changed {
+            let fault = match *uuid == [0; 16] {
+                true => "null",
+                false => "not unique",
+            };
             pr_warn!(
                 "the uuid of the file system of {} is {}, using xino={},index=off,nfs_export=off\n",
                 Name(layer.name.to_bytes()),
-                match *uuid == [0; 16] {
-                    true => "null",
-                    false => "not unique",
-                },
+                fault,
                 config.xino.name()
             );
         }
@@ -583,10 +588,9 @@ impl<'sb> Builder<'_, 'sb> {
             }
             if let Some(inode) = parent.inode() {
                 if is_lower && self.setup.has_trap(inode) {
-                    return Err(self.context.refuse(
-                        ELOOP,
-                        fmt!("{what} is inside another layer or the workdir"),
-                    ));
+                    return Err(self
+                        .context
+                        .refuse(ELOOP, fmt!("{what} is inside another layer or the workdir")));
                 }
                 if inode.is_inuse() {
                     self.report_in_use(what)?;
@@ -635,8 +639,10 @@ impl<'sb> Builder<'_, 'sb> {
         if self.ms.config.index {
             return Err(self.context.refuse(
                 EBUSY,
-                fmt!("{what} is in use as upperdir or workdir of another mount (with index=off \
-                      this is a warning)"),
+                fmt!(
+                    "{what} is in use as upperdir or workdir of another mount (with index=off \
+                      this is a warning)"
+                ),
             ));
         }
         pr_warn!(
@@ -709,7 +715,10 @@ fn set_encoding(
         return Ok(());
     }
     if layer.has_strict_encoding() {
-        return Err(context.refuse(EINVAL, fmt!("a layer with strict encoding is not supported")));
+        return Err(context.refuse(
+            EINVAL,
+            fmt!("a layer with strict encoding is not supported"),
+        ));
     }
     setup.set_encoding_of(layer);
     Ok(())

@@ -33,7 +33,6 @@ use crate::{
     },
     vfs::{
         cred,
-        errno::*,
         fs_context::FsContext,
         log::Name,
         mount::Path,

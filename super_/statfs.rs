@@ -16,7 +16,6 @@ use crate::{
     rules::options::Uuid,
     vfs::{
         cred::Mounter,
-        errno::*,
         mount::RealPath,
         stat::StatFs,
         uuid, //
@@ -34,7 +33,7 @@ pub(super) fn statfs(dentry: &OvlDentry, stat: &mut StatFs) -> Result {
     let sb = dentry.super_();
     let ms = MountState::of(sb);
     let root = sb.root();
-    ms.with_mounter(|m| root.real_path(ms)?.statfs(m, stat))?;
+    ms.with_mounter(|m| root.real_path()?.statfs(m, stat))?;
     stat.set_name_len(i64::try_from(ms.namelen)?);
     stat.set_overlay_magic();
     if ms.config.has_fsid() {

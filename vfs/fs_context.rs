@@ -20,14 +20,8 @@ use super::{
         SuperSetup, //
     },
     param::Given,
-    vtable,
 };
 use core::{
-    ffi::{
-        c_char,
-        c_int,
-        c_void, //
-    },
     marker::PhantomData,
     ptr::{
         null_mut,
@@ -36,6 +30,11 @@ use core::{
 };
 use kernel::{
     error::from_result,
+    ffi::{
+        c_char,
+        c_int,
+        c_void, //
+    },
     fmt,
     prelude::*,
     types::Opaque, //
@@ -45,7 +44,7 @@ use kernel::{
 pub(crate) const MAX_STACK_DEPTH: i32 = bindings::FILESYSTEM_MAX_STACK_DEPTH as i32;
 
 /// What a filesystem does with the options of a mount.
-pub(crate) trait ContextOps: FileSystem + vtable::SuperOps {
+pub(crate) trait ContextOps: FileSystem {
     /// The options as they are collected.
     type Options: Send + 'static;
 
@@ -117,12 +116,12 @@ impl FsContext {
 
     /// Shall the superblock be read-only?
     pub(crate) fn is_readonly(&self) -> bool {
-        u64::from(self.get().sb_flags) & bindings::SB_RDONLY != 0
+        self.get().sb_flags as usize & bindings::SB_RDONLY != 0
     }
 
     /// Did the user ask for silence about what is not a mistake of ours (`MS_SILENT`)?
     pub(crate) fn is_silent(&self) -> bool {
-        u64::from(self.get().sb_flags) & bindings::SB_SILENT != 0
+        self.get().sb_flags as usize & bindings::SB_SILENT != 0
     }
 
     /// Is the current task in the user namespace that the context was made in? A descriptor of

@@ -17,12 +17,10 @@ use super::{
     own::FileSystem,
     slab::InodeCache,
 };
-use core::{
-    ffi::c_int,
-    marker::PhantomData, //
-};
+use core::marker::PhantomData;
 use kernel::{
     error::to_result,
+    ffi::c_int,
     prelude::*,
     types::Opaque, //
 };
@@ -86,7 +84,6 @@ impl<F: ContextOps> Registration<F> {
         inner_mut.owner = module.as_ptr();
         inner_mut.fs_flags = Self::FLAGS as c_int;
         inner_mut.init_fs_context = Some(fs_context::init::<F>);
-        inner_mut.parameters = F::PARAMETERS.as_ptr().cast();
         inner_mut.kill_sb = Some(bindings::kill_anon_super);
         // SAFETY: Complete and static (`register_filesystem()` in fs/filesystems.c).
         let registered = to_result(unsafe { bindings::register_filesystem(inner) });

@@ -17,7 +17,6 @@ use super::{
     },
 };
 use core::{
-    ffi::c_void,
     mem::size_of,
     ptr::{
         self,
@@ -30,6 +29,7 @@ use core::{
     },
 };
 use kernel::{
+    ffi::c_void,
     prelude::*,
     types::Opaque, //
 };
