@@ -10,7 +10,6 @@
 
 use super::{
     bindings,
-    errno::*,
     inode::Inode,
     mount::IdMap,
     own::{

@@ -10,7 +10,6 @@
 use super::{
     bindings,
     cred::Mounter,
-    errno::*,
     file::File, //
 };
 use core::marker::PhantomData;

@@ -24,13 +24,13 @@ use super::{
         self,
         Dentry, //
     },
-    errno::*,
     file::{
         self,
         File, //
     },
     inode::Dev,
     mount::{
+        RealPath,
         Upper,
         UpperMount,
         UpperWrite, //
@@ -240,7 +240,11 @@ impl<'w> UpperWrite<'w> {
     ) -> Result<Renaming<'a>> {
         let mut rename = self.renamedata(old_parent, new_parent, flags);
         let mut new_name = dentry::qstr(new_name)?;
-        let lookup = if excl { lookup_flag(bindings::LOOKUP_EXCL) } else { 0 };
+        let lookup = if excl {
+            lookup_flag(bindings::LOOKUP_EXCL)
+        } else {
+            0
+        };
         // SAFETY: the dentries are live, the name is only read during the call.
         to_result(unsafe {
             bindings::start_renaming_dentry(&mut rename, lookup, old.as_ptr(), &mut new_name)
@@ -351,12 +355,7 @@ impl<'w> UpperWrite<'w> {
     ///
     /// `ENODATA` if there is none, and the others of removexattr(2). (`fs/xattr.c`,
     /// vfs_removexattr())
-    pub(crate) fn remove_xattr(
-        &self,
-        _m: &Mounter<'_>,
-        d: &Upper<Dentry>,
-        name: &CStr,
-    ) -> Result {
+    pub(crate) fn remove_xattr(&self, _m: &Mounter<'_>, d: &Upper<Dentry>, name: &CStr) -> Result {
         // SAFETY: vfs_removexattr() takes the inode lock itself.
         to_result(unsafe {
             bindings::vfs_removexattr(self.idmap(), d.as_ptr(), name.as_char_ptr())
@@ -390,9 +389,7 @@ impl<'w> UpperWrite<'w> {
     /// Those of the upper filesystem. (`fs/posix_acl.c`, vfs_remove_acl())
     pub(crate) fn remove_acl(&self, _m: &Mounter<'_>, d: &Upper<Dentry>, name: &CStr) -> Result {
         // SAFETY: vfs_remove_acl() takes the inode lock itself.
-        to_result(unsafe {
-            bindings::vfs_remove_acl(self.idmap(), d.as_ptr(), name.as_char_ptr())
-        })
+        to_result(unsafe { bindings::vfs_remove_acl(self.idmap(), d.as_ptr(), name.as_char_ptr()) })
     }
 
     /// Creates a file without a name in `parent` and opens it for writing.
@@ -415,13 +412,7 @@ impl<'w> UpperWrite<'w> {
         let cred = unsafe { bindings::current_cred() };
         // SAFETY: `path` is live during the call; the open file takes its own references.
         let file = unsafe {
-            bindings::kernel_tmpfile_open(
-                self.idmap(),
-                &path,
-                mode,
-                file::c_flags(flags),
-                cred,
-            )
+            bindings::kernel_tmpfile_open(self.idmap(), &path, mode, file::c_flags(flags), cred)
         };
         Ok(UpperFile {
             // SAFETY: kernel_tmpfile_open() returns a counted file or an error pointer.
@@ -437,16 +428,11 @@ impl<'w> UpperWrite<'w> {
     /// the ioctl that this stands for. (`fs/file_attr.c`, vfs_fileattr_set())
     pub(crate) fn fileattr_set(
         &self,
-        _m: &Mounter<'_>,
+        m: &Mounter<'_>,
         d: &Upper<Dentry>,
         attr: &mut FileAttr,
     ) -> Result {
-        let path = bindings::path {
-            mnt: self.mnt().as_ptr(),
-            dentry: d.as_ptr(),
-        };
-        // SAFETY: `path` is live during the call.
-        unsafe { file::security_fileattr(&path, attr, true) }?;
+        RealPath::upper(self.mnt(), d).fileattr_allowed(m, attr, true)?;
         // SAFETY: vfs_fileattr_set() takes the inode lock; `attr` is ours.
         to_result(unsafe {
             bindings::vfs_fileattr_set(self.idmap(), d.as_ptr(), attr.as_mut_ptr())
@@ -526,7 +512,13 @@ impl Creating<'_> {
         // SAFETY: by the type invariant the directory is locked. vfs_mkdir() consumes the child
         // and ends the operation itself if it fails, so `this` is not dropped.
         let child = unsafe {
-            bindings::vfs_mkdir(this.idmap(), this.dir(), this.as_ptr(), mode, ptr::null_mut())
+            bindings::vfs_mkdir(
+                this.idmap(),
+                this.dir(),
+                this.as_ptr(),
+                mode,
+                ptr::null_mut(),
+            )
         };
         Ok(Self {
             // INVARIANT: what vfs_mkdir() returns stands for the child that it was given.
@@ -791,11 +783,7 @@ impl UpperInodeLock<'_> {
     /// # Errors
     ///
     /// Those of the upper filesystem. (`fs/attr.c`, notify_change())
-    pub(crate) fn notify_change_raw(
-        &self,
-        _m: &Mounter<'_>,
-        attr: &mut AttrChange,
-    ) -> Result {
+    pub(crate) fn notify_change_raw(&self, _m: &Mounter<'_>, attr: &mut AttrChange) -> Result {
         // SAFETY: by the type invariant the inode is locked; the VFS lent us `attr`.
         to_result(unsafe {
             bindings::notify_change(
@@ -836,20 +824,5 @@ impl UpperFile {
     pub(crate) fn dentry(&self) -> &Upper<Dentry> {
         // By the type invariant it is on the upper mount.
         Upper::new_ref(file::dentry(&self.file))
-    }
-}
-
-impl UpperMount {
-    /// The dentry of a real file that was opened on the upper layer.
-    ///
-    /// # Errors
-    ///
-    /// `EIO` if it is on another filesystem.
-    pub(crate) fn dentry_of(&self, real: &File) -> Result<ARef<Upper<Dentry>>> {
-        let dentry = file::dentry(real);
-        if !dentry.sb().ptr_eq(self.sb()) {
-            return Err(EIO);
-        }
-        Ok(Upper::new_ref(dentry).into())
     }
 }

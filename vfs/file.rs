@@ -26,16 +26,11 @@ use super::{
         FsDentry,
         FsInode, //
     },
-    stat::{
-        FileAttr,
-        Stat, //
-    },
+    stat::Stat,
     vtable::FileOps,
 };
 use core::{
-    ffi::c_void,
     marker::PhantomData,
-    mem::ManuallyDrop,
     ptr::{
         self,
         NonNull, //
@@ -315,14 +310,7 @@ pub(crate) fn clone_file_range(
 ) -> Result<i64> {
     // SAFETY: both files are open; the function takes freeze protection itself.
     position(unsafe {
-        bindings::vfs_clone_file_range(
-            src.as_ptr(),
-            src_pos,
-            dst.as_ptr(),
-            dst_pos,
-            len,
-            flags.0,
-        )
+        bindings::vfs_clone_file_range(src.as_ptr(), src_pos, dst.as_ptr(), dst_pos, len, flags.0)
     })
 }
 
@@ -406,9 +394,7 @@ pub(crate) fn splice_direct(
 /// Those of the filesystem. (`fs/read_write.c`, kernel_read())
 pub(crate) fn kernel_read(file: &File, buf: &mut [u8], pos: &mut i64) -> Result<usize> {
     // SAFETY: the file is open; `buf` and `pos` are ours.
-    length(unsafe {
-        bindings::kernel_read(file.as_ptr(), buf.as_mut_ptr().cast(), buf.len(), pos)
-    })
+    length(unsafe { bindings::kernel_read(file.as_ptr(), buf.as_mut_ptr().cast(), buf.len(), pos) })
 }
 
 /// Writes `buf` at `pos`. Returns how many bytes were taken.
@@ -446,34 +432,6 @@ pub(crate) fn flush(file: &File, id: FlushId) -> Result {
         Some(flush) => to_result(unsafe { flush(file.as_ptr(), id.0) }),
         None => Ok(()),
     }
-}
-
-/// Asks the security modules about a read or a change of chattr(1) flags of the object at `path`,
-/// for which they only have a hook on an ioctl of an open file.
-///
-/// # Errors
-///
-/// Those of opening the object; what a security module says.
-///
-/// # Safety
-///
-/// `path` must be valid, and the mounter's credentials in force.
-pub(super) unsafe fn security_fileattr(
-    path: &bindings::path,
-    attr: &mut FileAttr,
-    set: bool,
-) -> Result {
-    // SAFETY: reads two bits of a structure that is ours.
-    let cmd = unsafe { bindings::fileattr_ioctl(attr.as_mut_ptr(), set) };
-    // SAFETY: the task's credentials live as long as they are in force.
-    let cred = unsafe { bindings::current_cred() };
-    let flags = c_flags(oflags::O_RDONLY | oflags::O_LARGEFILE);
-    // SAFETY: the caller proves that `path` is valid.
-    let file = unsafe { bindings::dentry_open(path, flags, cred) };
-    // SAFETY: dentry_open() returns a new file or an error pointer.
-    let file = unsafe { owned(file) }?;
-    // SAFETY: the file is open; the hooks do not use the argument of these ioctls.
-    to_result(unsafe { bindings::security_file_ioctl(file.as_ptr(), cmd, 0) })
 }
 
 // --- files of ours ----------------------------------------------------------------------------
@@ -587,11 +545,7 @@ impl<F: FileSystem> FsFile<F> {
     /// # Errors
     ///
     /// Those of our lookup. (`fs/namei.c`, lookup_one())
-    pub(crate) fn lookup_child(
-        &self,
-        _m: &Mounter<'_>,
-        name: &[u8],
-    ) -> Result<ARef<FsDentry<F>>> {
+    pub(crate) fn lookup_child(&self, _m: &Mounter<'_>, name: &[u8]) -> Result<ARef<FsDentry<F>>> {
         let mut name = qstr(name)?;
         // SAFETY: the mount of an open file is pinned.
         let idmap = unsafe { bindings::mnt_idmap(self.mnt()) };
@@ -609,12 +563,7 @@ impl<F: FileSystem> FsFile<F> {
     /// # Errors
     ///
     /// Those of our `->getattr`. (`fs/stat.c`, vfs_getattr())
-    pub(crate) fn getattr_via(
-        &self,
-        dentry: &FsDentry<F>,
-        stat: &mut Stat,
-        mask: u32,
-    ) -> Result {
+    pub(crate) fn getattr_via(&self, dentry: &FsDentry<F>, stat: &mut Stat, mask: u32) -> Result {
         let path = bindings::path {
             mnt: self.mnt(),
             dentry: dentry.as_ptr(),
@@ -671,16 +620,14 @@ pub(crate) fn backing_tmpfile_open<F: FileOps>(
     let cred = unsafe { bindings::current_cred() };
     let flags = c_flags(user.file.flags() | oflags::O_NOATIME);
     // SAFETY: the file of `user` is live, `path` valid; the new file takes its own references.
-    let file = unsafe {
-        bindings::backing_tmpfile_open(user.file.as_ptr(), flags, &path, mode, cred)
-    };
+    let file =
+        unsafe { bindings::backing_tmpfile_open(user.file.as_ptr(), flags, &path, mode, cred) };
     // SAFETY: backing_tmpfile_open() returns a new file or an error pointer.
     unsafe { owned(file) }
 }
 
 /// The flags that `F_SETFL` may change and that the real file has to follow.
-const FOLLOWED: u32 =
-    oflags::O_APPEND | oflags::O_NONBLOCK | oflags::O_NDELAY | oflags::O_DIRECT;
+const FOLLOWED: u32 = oflags::O_APPEND | oflags::O_NONBLOCK | oflags::O_NDELAY | oflags::O_DIRECT;
 
 /// Gives the real file the flags that the user's file has now.
 ///
@@ -830,7 +777,8 @@ impl<'a, F: FileOps> TmpFile<'a, F> {
         // SAFETY: the file is being opened by this task.
         unsafe { (*file).private_data = private.cast() };
         // SAFETY: the dentry is positive and belongs to the file (fs/open.c, finish_open()).
-        let ret = unsafe { bindings::finish_open(file, self.file.dentry().as_ptr(), Some(no_open)) };
+        let ret =
+            unsafe { bindings::finish_open(file, self.file.dentry().as_ptr(), Some(no_open)) };
         // SAFETY: the file is still ours.
         let mode = unsafe { (*file).f_mode };
         if mode & bindings::FMODE_OPENED == 0 {
