@@ -26,15 +26,16 @@ use crate::{
             EntryFlag,
             ObjFlag, //
         },
+        Overlay,
         OvlDentry,
         OvlInode,
-        OvlSuper,
-        Overlay, //
+        OvlSuper, //
     },
     rules::nlink::Base,
     vfs::{
         cred::Mounter,
         dentry::Dentry,
+        file::TmpFile, //
         inode::{
             iflag,
             mode::S_IFDIR,
@@ -50,7 +51,6 @@ use crate::{
             Iget,
             NewInode, //
         },
-        file::TmpFile, //
     },
     xattr::marker::{
         self,
@@ -160,9 +160,8 @@ impl Identity {
             }
             None => (None, 0),
         };
-        let by_lower = lower.filter(|lower| {
-            is_hashed_by_lower(ms, upper.is_some(), lower, params.indexed)
-        });
+        let by_lower =
+            lower.filter(|lower| is_hashed_by_lower(ms, upper.is_some(), lower, params.indexed));
         let real = by_lower.or(upper).or(lower).ok_or(EIO)?;
         let hashed = by_lower.is_some() || upper.is_some();
         Ok(Self {
@@ -371,10 +370,7 @@ pub(crate) fn instantiate_new(
 /// The parent's `i_rwsem` is held exclusively.
 pub(crate) fn instantiate_link(dentry: &OvlDentry, inode: &OvlInode, upper: &Upper<Dentry>) {
     if !is_same(upper.inode(), inode.real_inode()) {
-        pr_err!(
-            "new link '{}' leads to another inode\n",
-            dentry.log_name()
-        );
+        pr_err!("new link '{}' leads to another inode\n", dentry.log_name());
     }
     dentry.set_upper_alias();
     inode.inc_nlink();

@@ -43,9 +43,9 @@ use crate::{
             LowerRef, //
         },
         mount::MountState,
+        Overlay,
         OvlDentry,
-        OvlInode,
-        Overlay, //
+        OvlInode, //
     },
     vfs::{
         cred::Mounter,

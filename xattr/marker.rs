@@ -126,15 +126,7 @@ pub(crate) fn set_opaque(
     upper: &Upper<Dentry>,
     unsupported: Error,
 ) -> Result {
-    xattr::check_set(
-        format,
-        m,
-        w,
-        upper,
-        Name::Opaque,
-        &[YES],
-        Err(unsupported),
-    )
+    xattr::check_set(format, m, w, upper, Name::Opaque, &[YES], Err(unsupported))
 }
 
 /// Whether the object at `path` says where it was copied from, be it that this is unknown.
@@ -184,11 +176,7 @@ pub(crate) fn protattr(
 /// # Errors
 ///
 /// What the layer fails with.
-pub(crate) fn nlink(
-    format: &Format,
-    m: &Mounter<'_>,
-    path: RealPath<'_>,
-) -> Result<Option<Nlink>> {
+pub(crate) fn nlink(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Nlink>> {
     let mut buf = [0; nlink::MAX_LEN];
     let parsed = match xattr::get(format, m, path, Name::Nlink, &mut buf) {
         Ok(None) => return Ok(None),

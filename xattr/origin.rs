@@ -110,7 +110,7 @@ pub(crate) fn read(
 ///
 /// `EIO`: the object's file system failed to make a handle; `ENOMEM`.
 pub(crate) fn of_lower(format: &Format, m: &Mounter<'_>, origin: &Inode) -> Result<Record> {
-    if origin.sb().can_decode_fh() == HandleType::None {
+    if origin.sb().handle_type() == HandleType::None {
         return Ok(Record(KVVec::new()));
     }
     encode(format, m, origin, false)
@@ -158,15 +158,7 @@ pub(crate) fn set(
     upper: &Upper<Dentry>,
     origin: &Record,
 ) -> Result {
-    match xattr::check_set(
-        format,
-        m,
-        w,
-        upper,
-        Name::Origin,
-        origin.as_bytes(),
-        Ok(()),
-    ) {
+    match xattr::check_set(format, m, w, upper, Name::Origin, origin.as_bytes(), Ok(())) {
         Err(error) if error == EPERM => Ok(()),
         other => other,
     }

@@ -46,11 +46,7 @@ impl Stored {
 ///
 /// `EINVAL`: the value is no redirect; `EACCES`, `EPERM`: this mounter may not see it; `ENOMEM`; what
 /// the layer fails with. All are logged, with `path`.
-pub(crate) fn read(
-    format: &Format,
-    m: &Mounter<'_>,
-    path: RealPath<'_>,
-) -> Result<Option<Stored>> {
+pub(crate) fn read(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Stored>> {
     let stored = match xattr::get_vec(format, m, path, Name::Redirect) {
         Ok(None) => return Ok(None),
         Ok(Some(value)) => Stored(value),
