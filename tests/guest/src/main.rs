@@ -8,7 +8,8 @@
 //! Besides the usual arguments (a name filter, `--exact`, `--skip`, `--list`, ...):
 //! `--fs ext4,xfs,tmpfs` chooses the upper filesystems, mounted at `/mnt/NAME`;
 //! `--type overlay_rs,overlay` the filesystem types under test; `--scale N` the size of the big
-//! tests, in percent; `--timeout N` after how many seconds a test counts as hung.
+//! tests, in percent; `--timeout N` after how many seconds a test counts as hung; `--times` lists
+//! the slowest tests at the end.
 //! The last line is `N passed, N failed, N skipped`.
 
 mod check;

@@ -85,6 +85,7 @@ struct Options {
     types: Vec<String>,
     scale: u64,
     timeout: u64,
+    times: bool,
 }
 
 /// Takes our own options out of the arguments; the rest is libtest-mimic's.
@@ -95,6 +96,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
         types: list("overlay_rs,overlay".into()),
         scale: 100,
         timeout: 600,
+        times: false,
     };
     let mut rest = Vec::new();
     let mut args = args;
@@ -113,6 +115,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
             "--type" => o.types = list(value()?),
             "--scale" => o.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
             "--timeout" => o.timeout = value()?.parse().map_err(|e| format!("--timeout: {e}"))?,
+            "--times" => o.times = true,
             _ => rest.push(a),
         }
     }
@@ -124,6 +127,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
 struct Notes {
     skipped: Vec<String>,
     intree: Vec<String>,
+    times: Vec<(u128, String)>,
 }
 
 pub fn main() -> ExitCode {
@@ -170,6 +174,14 @@ pub fn main() -> ExitCode {
     if !n.skipped.is_empty() {
         println!("\nskipped:");
         n.skipped.iter().for_each(|l| println!("  {l}"));
+    }
+    if o.times {
+        let mut times = n.times.clone();
+        times.sort();
+        println!("\nslowest:");
+        for (ms, name) in times.iter().rev().take(20) {
+            println!("  {ms:6} ms  {name}");
+        }
     }
     println!(
         "\n{} passed, {} failed, {} skipped",
@@ -226,7 +238,11 @@ fn trial(case: &'static Case, fs: &str, ty: &str, o: &Options, notes: &Arc<Mutex
             return skip(why);
         }
         let expected = case.intree_fails.filter(|_| ty == "overlay");
-        match (one(case, &fs, &ty, scale, timeout), expected) {
+        let start = std::time::Instant::now();
+        let done = one(case, &fs, &ty, scale, timeout);
+        let took = start.elapsed().as_millis();
+        notes.lock().unwrap().times.push((took, title.clone()));
+        match (done, expected) {
             (Done::Pass, None) => Ok(Completion::Completed),
             (Done::Skip(why), _) => skip(why),
             (Done::Fail(m), Some(why)) => {

@@ -550,11 +550,16 @@ pub fn readahead(f: &File, off: i64, len: usize) -> io::Result<()> {
     cvt(unsafe { libc::readahead(f.as_raw_fd(), off, len) } as libc::c_long).map(drop)
 }
 
-/// Starts an executable by descriptor-free `execve` in a child and waits: its exit code, or the
-/// errno of the failed `execve`.
+/// `sync_file_range` with all flags.
+pub fn sync_file_range(f: &File, off: i64, len: i64) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    cvt_int(unsafe { libc::sync_file_range(f.as_raw_fd(), off, len, 7) }).map(drop)
+}
+
+/// Runs a program in a child and waits: its exit code.
 pub fn run(path: &Path, args: &[&str]) -> io::Result<i32> {
-    let st = std::process::Command::new(path).args(args).status()?;
-    Ok(st.code().unwrap_or(-1))
+    let out = std::process::Command::new(path).args(args).output()?;
+    Ok(out.status.code().unwrap_or(-1))
 }
 
 /// Removes a module: `delete_module`.

@@ -16,15 +16,32 @@ mod prelude {
 }
 
 mod acl;
+mod attr;
+mod copy_up;
 mod create;
+mod data;
 mod lookup;
+mod readdir;
+mod remove;
+mod rename;
 mod whiteout;
 
 use crate::runner::Case;
 
 /// Every row of the table.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [lookup::TESTS, whiteout::TESTS, create::TESTS, acl::TESTS]
-        .into_iter()
-        .flatten()
+    [
+        lookup::TESTS,
+        whiteout::TESTS,
+        create::TESTS,
+        acl::TESTS,
+        copy_up::TESTS,
+        remove::TESTS,
+        rename::TESTS,
+        readdir::TESTS,
+        attr::TESTS,
+        data::TESTS,
+    ]
+    .into_iter()
+    .flatten()
 }
