@@ -225,7 +225,7 @@ fn copy_acl(
     to: &Upper<Dentry>,
     kind: AclKind,
 ) -> Result {
-    match from.get_acl(m, kind) {
+    match from.get_acl(m, kind.xattr_name()) {
         // The copy is for the upper: it writes the ids that it stores into what it is given.
         Ok(Some(acl)) => {
             let seen = acl.from_layer(from.idmap(), from.inode()?)?;

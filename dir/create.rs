@@ -51,7 +51,6 @@ use crate::{
         dirop::RenameFlags,
         file::{
             backing_tmpfile_open,
-            oflags::O_NOATIME,
             TmpFile, //
         },
         inode::{
@@ -142,7 +141,7 @@ fn create_object(
     new.fill(mode, rdev, ms.tables);
     // Nobody finds it by the upper inode before it is complete.
     new.set_creating();
-    new.init_owner(idmap, child.parent_inode(), mode);
+    new.init_owner(idmap, child.parent_inode()?, mode);
     let mut attr = CreateAttr {
         mode: new.mode(),
         rdev,
@@ -242,7 +241,7 @@ fn replace_whiteout(
     let workdir = ms.workdir()?;
     // In its own place the object would inherit the ACLs of the directory by itself.
     let acls = match attr.hardlink {
-        None => acl::acl_create(child.parent_inode(), &mut attr.mode)?,
+        None => acl::acl_create(child.parent_inode()?, &mut attr.mode)?,
         Some(_) => (None, None),
     };
     let whiteout = dir.lookup(m, ms.upper_mnt()?, child.name())?;
@@ -359,14 +358,12 @@ pub(crate) fn tmpfile(
     let mode = new.mode();
     let owner: ARef<OvlInode> = new.inode().into();
     let open = ms.with_mounter_and_caller(|m, caller| {
-        with_creator(m, caller, &child, &owner, mode, |m| {
+        with_creator(m, caller, &child, &owner, mode, |m| -> Result<_> {
             let mnt = ms.upper_mnt()?;
             let parent = child.parent_dentry().upper().ok_or(EIO)?;
             let path = RealPath::upper(mnt, parent);
-            // The owner of the real file is the one we create it as.
-            let flags = file.file().flags() | O_NOATIME;
-            let real = backing_tmpfile_open(file.file(), m, flags, path, mode)?;
-            let upper = mnt.dentry_of(&real)?;
+            let real = backing_tmpfile_open(&file, m, path, mode)?;
+            let upper = mnt.tmpfile_dentry(&real)?;
             let open = OpenFile::new(real)?;
             instantiate_new(m, &child, new, upper, Some(&file))?;
             Ok(open)

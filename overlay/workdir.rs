@@ -84,7 +84,7 @@ pub(crate) fn create(
         Err(Failure::ReadOnly(error)) => {
             pr_warn!(
                 "failed to create directory {}/{} (errno: {}); mounting read-only\n",
-                log::Name(ms.names.work.as_deref().unwrap_or(b"")),
+                log::Name(ms.names.work.as_deref().unwrap_or(c"").to_bytes()),
                 log::Name(name),
                 error.to_errno().saturating_neg()
             );
