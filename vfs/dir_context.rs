@@ -31,8 +31,6 @@ pub(crate) struct DirEntry<'a> {
     pub(crate) ino: u64,
     /// `DT_*`; `DT_UNKNOWN` (0) if the filesystem does not know without reading the inode.
     pub(crate) dtype: u8,
-    /// Position of the entry; only its own filesystem can make sense of it.
-    pub(crate) offset: i64,
 }
 
 /// `struct dir_context` of a closure.
@@ -61,7 +59,7 @@ where
         ctx: *mut bindings::dir_context,
         name: *const c_char,
         len: c_int,
-        offset: bindings::loff_t,
+        _offset: bindings::loff_t,
         ino: u64,
         dtype: c_uint,
     ) -> bool {
@@ -70,7 +68,7 @@ where
         let this = unsafe { &mut *ctx.cast::<Self>() };
         this.seen = true;
         // SAFETY: as the caller says.
-        let entry = unsafe { entry(name, len, offset, ino, dtype) };
+        let entry = unsafe { entry(name, len, ino, dtype) };
         match (this.each)(entry) {
             Ok(true) => true,
             Ok(false) => {
@@ -90,13 +88,7 @@ where
 /// # Safety
 ///
 /// `name` must have `len` bytes that do not change for `'a`.
-unsafe fn entry<'a>(
-    name: *const c_char,
-    len: c_int,
-    offset: i64,
-    ino: u64,
-    dtype: c_uint,
-) -> DirEntry<'a> {
+unsafe fn entry<'a>(name: *const c_char, len: c_int, ino: u64, dtype: c_uint) -> DirEntry<'a> {
     let len = usize::try_from(len).unwrap_or(0);
     let name = if len == 0 {
         &[]
@@ -109,7 +101,6 @@ unsafe fn entry<'a>(
         ino,
         // The bits above are flags for the actor (FILLDIR_FLAG_*, include/linux/fs.h).
         dtype: u8::try_from(dtype & bindings::S_DT_MASK).unwrap_or(0),
-        offset,
     }
 }
 
@@ -245,7 +236,7 @@ impl Translator<'_> {
         // call of `iterate_through` that owns it.
         let this = unsafe { &mut *ctx.cast::<Self>() };
         // SAFETY: as the caller says.
-        let entry = unsafe { entry(name, len, offset, ino, dtype) };
+        let entry = unsafe { entry(name, len, ino, dtype) };
         let ino = (this.ino)(&entry);
         // SAFETY: by the type invariant.
         let Some(actor) = (unsafe { (*this.user).actor }) else {

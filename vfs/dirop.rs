@@ -307,20 +307,6 @@ impl<'w> UpperWrite<'w> {
         self.lock_inode(d)?.notify_change(m, attr)
     }
 
-    /// Passes the change that `->setattr` was asked for to `d`. Takes the inode lock of `d`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the upper filesystem. (`fs/attr.c`, notify_change())
-    pub(crate) fn notify_change_raw(
-        &self,
-        m: &Mounter<'_>,
-        d: &Upper<Dentry>,
-        attr: &mut AttrChange,
-    ) -> Result {
-        self.lock_inode(d)?.notify_change_raw(m, attr)
-    }
-
     /// Sets an extended attribute; `flags` are `XATTR_CREATE` and `XATTR_REPLACE`.
     ///
     /// # Errors

@@ -65,13 +65,8 @@ pub(crate) use kernel::fs::File;
 pub(crate) const SEEK_SET: i32 = 0;
 /// Seek from the current position.
 pub(crate) const SEEK_CUR: i32 = 1;
-/// Seek from the end.
-pub(crate) const SEEK_END: i32 = 2;
 /// Seek to the next data.
 pub(crate) const SEEK_DATA: i32 = 3;
-/// Seek to the next hole.
-pub(crate) const SEEK_HOLE: i32 = 4;
-
 /// Flags of `->remap_file_range`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RemapFlags(u32);
@@ -385,26 +380,6 @@ pub(crate) fn splice_direct(
             bindings::SPLICE_F_MOVE,
         )
     })
-}
-
-/// Reads into `buf` at `pos`. Returns how many bytes there were, 0 at the end.
-///
-/// # Errors
-///
-/// Those of the filesystem. (`fs/read_write.c`, kernel_read())
-pub(crate) fn kernel_read(file: &File, buf: &mut [u8], pos: &mut i64) -> Result<usize> {
-    // SAFETY: the file is open; `buf` and `pos` are ours.
-    length(unsafe { bindings::kernel_read(file.as_ptr(), buf.as_mut_ptr().cast(), buf.len(), pos) })
-}
-
-/// Writes `buf` at `pos`. Returns how many bytes were taken.
-///
-/// # Errors
-///
-/// Those of the filesystem. (`fs/read_write.c`, kernel_write())
-pub(crate) fn kernel_write(file: &File, buf: &[u8], pos: &mut i64) -> Result<usize> {
-    // SAFETY: the file is open; `buf` is only read.
-    length(unsafe { bindings::kernel_write(file.as_ptr(), buf.as_ptr().cast(), buf.len(), pos) })
 }
 
 /// Who closes a file: the identity that `->flush` gets, with which lock owners are compared.
@@ -856,12 +831,6 @@ impl<'a, F: FileSystem> IoCb<'a, F> {
     pub(crate) fn flags(&self) -> IocbFlags {
         // SAFETY: by the type invariant.
         IocbFlags(unsafe { (*self.iocb).ki_flags })
-    }
-
-    /// The position in the file.
-    pub(crate) fn pos(&self) -> i64 {
-        // SAFETY: by the type invariant.
-        unsafe { (*self.iocb).ki_pos }
     }
 }
 

@@ -20,6 +20,10 @@ use super::{
         SuperSetup, //
     },
     param::Given,
+    vtable::{
+        self,
+        SuperOps, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -44,7 +48,7 @@ use kernel::{
 pub(crate) const MAX_STACK_DEPTH: i32 = bindings::FILESYSTEM_MAX_STACK_DEPTH as i32;
 
 /// What a filesystem does with the options of a mount.
-pub(crate) trait ContextOps: FileSystem {
+pub(crate) trait ContextOps: FileSystem + SuperOps {
     /// The options as they are collected.
     type Options: Send + 'static;
 
@@ -304,7 +308,10 @@ impl<F: ContextOps> Vtable<F> {
         let options = unsafe { Self::options(context) };
         // SAFETY: The context of the running `->get_tree`.
         let context = unsafe { FsContext::from_raw(context) };
+        // An inode of the superblock has to come from the slab of `F`, whenever it is made.
         // SAFETY: New, ours and locked (`vfs_get_super()` in fs/super.c).
+        unsafe { (*sb).s_op = vtable::super_ops::<F>() };
+        // SAFETY: As above; it has its operations.
         let setup = unsafe { SuperSetup::<F>::from_raw(sb) };
         match F::fill(options, context, setup) {
             Ok(()) => 0,

@@ -21,6 +21,7 @@
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
+#include <linux/uio.h>
 #include <linux/unicode.h>
 #include <linux/uuid.h>
 #include <linux/xattr.h>
@@ -477,7 +478,53 @@ void ovl_rs_helper_do_delayed_call(struct delayed_call *call)
 	do_delayed_call(call);
 }
 
+/* --- POSIX ACLs --- */
+
+void ovl_rs_helper_posix_acl_release(struct posix_acl *acl)
+{
+	posix_acl_release(acl);
+}
+
+bool ovl_rs_helper_is_uncached_acl(struct posix_acl *acl)
+{
+	return is_uncached_acl(acl);
+}
+
+/* The ids in @acl, which belongs to @real, as a mount with @idmap shows them. */
+void ovl_rs_helper_posix_acl_map(struct posix_acl *acl, struct mnt_idmap *idmap,
+				 const struct inode *real)
+{
+	struct user_namespace *ns = i_user_ns(real);
+
+	for (struct posix_acl_entry *e = acl->a_entries; e < acl->a_entries + acl->a_count; e++) {
+		if (e->e_tag == ACL_USER)
+			e->e_uid = vfsuid_into_kuid(make_vfsuid(idmap, ns, e->e_uid));
+		else if (e->e_tag == ACL_GROUP)
+			e->e_gid = vfsgid_into_kgid(make_vfsgid(idmap, ns, e->e_gid));
+	}
+}
+
 /* --- files --- */
+
+/* Replaces the bits of @mask in the flags of fcntl(F_SETFL) by those of @flags. */
+void ovl_rs_helper_file_set_flags(struct file *file, unsigned int flags, unsigned int mask)
+{
+	spin_lock(&file->f_lock);
+	file->f_flags = (file->f_flags & ~mask) | (flags & mask);
+	file->f_iocb_flags = iocb_flags(file);
+	spin_unlock(&file->f_lock);
+}
+
+size_t ovl_rs_helper_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+bool ovl_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+			    unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
 
 struct inode *ovl_rs_helper_file_inode(const struct file *file)
 {

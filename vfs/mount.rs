@@ -48,10 +48,7 @@ use kernel::{
     ffi::c_void,
     fs::File,
     prelude::*,
-    str::{
-        CStrExt as _,
-        CString, //
-    },
+    str::CString,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -83,11 +80,6 @@ impl IdMap {
     /// The C idmap.
     pub(super) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
         self.0.get()
-    }
-
-    /// Does it change nothing?
-    pub(crate) fn is_nop(&self) -> bool {
-        core::ptr::eq(self, Self::nop())
     }
 
     /// Does it change nothing?
