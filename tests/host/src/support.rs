@@ -105,6 +105,7 @@ impl Faults {
 #[derive(Debug)]
 pub(crate) struct VecStore<T> {
     pub(crate) items: Vec<T>,
+    len: Rc<Cell<usize>>,
     faults: Faults,
 }
 
@@ -116,8 +117,19 @@ impl<T> VecStore<T> {
     pub(crate) fn with_faults(faults: &Faults) -> Self {
         Self {
             items: Vec::new(),
+            len: Rc::default(),
             faults: faults.clone(),
         }
+    }
+
+    /// Tells the number of elements when the store itself has been given away.
+    pub(crate) fn len_outside(&self) -> Rc<Cell<usize>> {
+        self.len.clone()
+    }
+
+    /// The elements were changed.
+    fn changed(&self) {
+        self.len.set(self.items.len());
     }
 }
 
@@ -133,6 +145,7 @@ impl<T> Store<T> for VecStore<T> {
     fn try_push(&mut self, value: T) -> Result<(), NoMemory> {
         self.faults.request()?;
         self.items.push(value);
+        self.changed();
         Ok(())
     }
 
@@ -144,16 +157,19 @@ impl<T> Store<T> for VecStore<T> {
         if !values.is_empty() {
             self.faults.request()?;
             self.items.extend_from_slice(values);
+            self.changed();
         }
         Ok(())
     }
 
     fn truncate(&mut self, len: usize) {
         self.items.truncate(len);
+        self.changed();
     }
 
     fn clear(&mut self) {
         self.items.clear();
+        self.changed();
     }
 }
 

@@ -81,6 +81,8 @@ fn bytes_are_told_apart() {
     assert_eq!(parse(&record(0, 0xfa, 29, CPU, &FID)), Parsed::Invalid);
     assert_eq!(parse(&record(1, 0xfa, 29, CPU, &FID)), Parsed::Invalid);
     assert_eq!(parse(&record(1, 0xfb, 29, CPU, &FID)), Parsed::Unsupported);
+    // Its length comes first, whatever the version.
+    assert_eq!(parse(&record(1, 0xfb, 30, CPU, &FID)), Parsed::Invalid);
     assert_eq!(parse(&record(1, 0xfb, 0, CPU, &FID)), Parsed::Unsupported);
     assert_eq!(
         parse(&record(0, 0xfb, 29, CPU | 8, &FID)),

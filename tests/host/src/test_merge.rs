@@ -2,8 +2,10 @@
 
 //! The merged directory listing.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::Hasher;
+use std::rc::Rc;
 
 use proptest::prelude::*;
 use siphasher::sip::SipHasher13;
@@ -21,13 +23,36 @@ const DT_DIR: u8 = 4;
 const DT_REG: u8 = 8;
 
 fn names(faults: &Faults) -> TestNames {
-    Names::new(
-        VecStore::with_faults(faults),
-        VecStore::with_faults(faults),
-        VecStore::with_faults(faults),
-        VecStore::with_faults(faults),
-        SEED,
-    )
+    names_and_lens(faults).0
+}
+
+/// The lengths of the stores of a collection, seen from outside.
+struct Lens {
+    /// Entries, bytes of names, order.
+    contents: [Rc<Cell<usize>>; 3],
+    table: Rc<Cell<usize>>,
+}
+
+impl Lens {
+    fn contents(&self) -> [usize; 3] {
+        self.contents.each_ref().map(|len| len.get())
+    }
+}
+
+fn names_and_lens(faults: &Faults) -> (TestNames, Lens) {
+    let entries = VecStore::with_faults(faults);
+    let bytes = VecStore::with_faults(faults);
+    let table = VecStore::with_faults(faults);
+    let order = VecStore::with_faults(faults);
+    let lens = Lens {
+        contents: [
+            entries.len_outside(),
+            bytes.len_outside(),
+            order.len_outside(),
+        ],
+        table: table.len_outside(),
+    };
+    (Names::new(entries, bytes, table, order, SEED), lens)
 }
 
 fn new_name(name: &[u8], kind: u8, ino: u64) -> NewName<'_> {
@@ -264,8 +289,7 @@ fn the_hash_is_siphash() {
 #[test]
 fn hundred_thousand_names_are_all_there() {
     const COUNT: usize = 100_000;
-    let faults = Faults::default();
-    let mut names = names(&faults);
+    let (mut names, lens) = names_and_lens(&Faults::default());
     let name = |number: usize| format!("file-{number}");
     // The upper layer has every third name, and the lowest all, in another order.
     names.start_layer(false);
@@ -281,6 +305,10 @@ fn hundred_thousand_names_are_all_there() {
         assert_eq!(matches!(inserted, Inserted::Known(_)), number % 3 == 0);
     }
     assert_eq!(names.len(), COUNT);
+    // The memory that it takes, and room in the table, so that searches stay short.
+    let bytes: usize = (0..COUNT).map(|number| name(number).len()).sum();
+    assert_eq!(lens.contents(), [COUNT, bytes, COUNT]);
+    assert_eq!(lens.table.get(), 262_144);
     for number in 0..COUNT {
         assert!(names.find(name(number).as_bytes()).is_some());
     }
@@ -312,17 +340,17 @@ fn collect(
     faults: &Faults,
     layers: &[Vec<(String, bool)>],
 ) -> Result<Vec<(String, u64, bool)>, NoMemory> {
-    let mut names = names(faults);
+    let (mut names, lens) = names_and_lens(faults);
     for (number, layer) in layers.iter().enumerate() {
         names.start_layer(number + 1 == layers.len());
         for (index, (name, whiteout)) in layer.iter().enumerate() {
             let kind = if *whiteout { DT_CHR } else { DT_REG };
             let new = new_name(name.as_bytes(), kind, (number * 100 + index) as u64);
-            let len = names.len();
+            let contents = lens.contents();
             let before: Vec<String> = names.iter().map(|view| format!("{view:?}")).collect();
             if names.insert(&new) == Err(NoMemory) {
                 // Nothing has changed, and everything is still found.
-                assert_eq!(names.len(), len);
+                assert_eq!(lens.contents(), contents);
                 let after: Vec<String> = names.iter().map(|view| format!("{view:?}")).collect();
                 assert_eq!(after, before);
                 for view in names.iter() {
@@ -407,7 +435,7 @@ proptest! {
 #[test]
 fn long_runs_of_failures_leave_the_table_in_order() {
     let faults = Faults::default();
-    let mut names = names(&faults);
+    let (mut names, lens) = names_and_lens(&faults);
     let mut random = Random::new(3);
     let mut known: Vec<Vec<u8>> = Vec::new();
     let mut seen = HashSet::new();
@@ -416,6 +444,7 @@ fn long_runs_of_failures_leave_the_table_in_order() {
         if step == 10_000 {
             names.start_layer(true);
         }
+        assert!(names.len() * 4 <= lens.table.get() * 3);
         faults.fail_after(random.below(6) as u64);
         let name = random.bytes(3, b"abcdefghijklmnop");
         match names.insert(&new_name(&name, DT_REG, step)) {
