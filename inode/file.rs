@@ -33,18 +33,21 @@ use crate::{
         OvlFile,
         OvlInode, //
     },
-    vfs::file::{
-        self,
-        oflags,
-        FlushId,
-        IoCb,
-        IoHooks,
-        Iter,
-        Pipe,
-        RemapFlags,
-        Vma,
-        SEEK_CUR,
-        SEEK_SET, //
+    vfs::{
+        file::{
+            self,
+            oflags,
+            FlushId,
+            IoCb,
+            IoHooks,
+            Iter,
+            Pipe,
+            RemapFlags,
+            Vma,
+            SEEK_CUR,
+            SEEK_SET, //
+        },
+        own::InodeLock, //
     },
 };
 
@@ -348,7 +351,7 @@ pub(crate) fn remap_file_range(
 /// A file whose blocks are about to change; its overlay inode is locked.
 struct Target<'a> {
     place: Place<'a>,
-    _locked: crate::vfs::own::InodeLock<'a, Overlay>,
+    _locked: InodeLock<'a>,
 }
 
 /// Locks a file whose content is about to change.
