@@ -36,4 +36,6 @@ pub(crate) mod slab;
 pub(crate) mod stat;
 pub(crate) mod store;
 pub(crate) mod super_block;
+mod text;
+pub(crate) mod uuid;
 pub(crate) mod vtable;

@@ -20,6 +20,7 @@ use super::{
         SuperSetup, //
     },
     param::Given,
+    text::c_str,
     vtable::{
         self,
         SuperOps, //
@@ -260,7 +261,7 @@ impl<F: ContextOps> Vtable<F> {
         }
         let after = {
             // SAFETY: A C string by contract; the borrow ends before it is written.
-            let bytes = unsafe { CStr::from_char_ptr(text) }.to_bytes();
+            let bytes = unsafe { c_str(text) }.to_bytes();
             let (option, after) = F::split_option(bytes);
             after.and_then(|after| {
                 // The separator is one byte, so that this many are before it.

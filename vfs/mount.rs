@@ -30,7 +30,8 @@ use super::{
         Stat,
         StatFs, //
     },
-    super_block::SuperBlock, //
+    super_block::SuperBlock,
+    text::c_str, //
 };
 use core::{
     ops::Deref,
@@ -255,11 +256,10 @@ impl Path {
         let mut buf = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         let path = self.raw();
         // SAFETY: a valid path; at most PATH_MAX bytes are written.
-        let text = from_err_ptr(unsafe {
-            bindings::d_path(&path, buf.as_mut_ptr().cast(), len as i32)
-        })?;
+        let text =
+            from_err_ptr(unsafe { bindings::d_path(&path, buf.as_mut_ptr().cast(), len as i32) })?;
         // SAFETY: d_path() returns a string within the buffer.
-        let text = unsafe { CStr::from_char_ptr(text) };
+        let text = unsafe { c_str(text) };
         Ok(CString::try_from(text)?)
     }
 
@@ -618,7 +618,7 @@ impl LinkText {
     /// The text.
     pub(crate) fn as_cstr(&self) -> &CStr {
         // SAFETY: vfs_get_link() returns a string that lives until the delayed call is made.
-        unsafe { CStr::from_char_ptr(self.text) }
+        unsafe { c_str(self.text) }
     }
 
     /// For ->get_link: the text and the call that releases it, now the business of the VFS.
@@ -832,9 +832,9 @@ impl<'a> RealPath<'a> {
     pub(crate) fn get_link(&self, _: &Mounter<'_>) -> Result<LinkText> {
         let mut done: bindings::delayed_call = pin_init::zeroed();
         // SAFETY: the dentry is live; `done` is filled if there is something to release.
-        let text =
-            from_err_ptr(unsafe { bindings::vfs_get_link(self.dentry.as_ptr(), &mut done) }
-                .cast_mut())?;
+        let text = from_err_ptr(
+            unsafe { bindings::vfs_get_link(self.dentry.as_ptr(), &mut done) }.cast_mut(),
+        )?;
         Ok(LinkText { text, done })
     }
 
@@ -885,9 +885,8 @@ impl<'a> RealPath<'a> {
     fn dentry_open(&self, m: &Mounter<'_>, flags: u32) -> Result<ARef<File>> {
         let path = self.raw();
         // SAFETY: all arguments are live.
-        let file = from_err_ptr(unsafe {
-            bindings::dentry_open(&path, flags as i32, m.cred().as_ptr())
-        })?;
+        let file =
+            from_err_ptr(unsafe { bindings::dentry_open(&path, flags as i32, m.cred().as_ptr()) })?;
         let file = NonNull::new(file).ok_or(EIO)?;
         // SAFETY: dentry_open() returns a counted file that is in no descriptor table.
         Ok(unsafe { ARef::from_raw(file.cast()) })
@@ -952,9 +951,8 @@ impl<'a> RealPath<'a> {
     pub(crate) fn fileattr_get(&self, m: &Mounter<'_>, attr: &mut FileAttr) -> Result {
         self.fileattr_allowed(m, attr, false)?;
         // SAFETY: the dentry is live; `attr` is filled.
-        let err = unsafe {
-            bindings::vfs_fileattr_get(self.dentry.as_ptr(), attr.as_mut_ptr().cast())
-        };
+        let err =
+            unsafe { bindings::vfs_fileattr_get(self.dentry.as_ptr(), attr.as_mut_ptr().cast()) };
         if err == -(bindings::ENOIOCTLCMD as i32) {
             return Err(ENOTTY);
         }

@@ -13,7 +13,8 @@
 use super::{
     bindings,
     fs_context::FsContext,
-    log::Name, //
+    log::Name,
+    text::c_str, //
 };
 use kernel::{
     fs::File,
@@ -133,14 +134,14 @@ impl<'a> Given<'a> {
         let param = unsafe { &*param };
         // SAFETY: The name is a C string that lives as long as the parameter; it was checked not to
         // be null (`vfs_parse_fs_param()` in fs/fs_context.c).
-        let name = unsafe { CStr::from_char_ptr(param.key) };
+        let name = unsafe { c_str(param.key) };
         let value = match param.type_() {
             bindings::fs_value_type_fs_value_is_flag => Value::None,
             bindings::fs_value_type_fs_value_is_string => {
                 // SAFETY: The type says which member of the union is in use.
                 let text = unsafe { param.__bindgen_anon_1.string };
                 // SAFETY: A C string that lives as long as the parameter.
-                Value::Text(unsafe { CStr::from_char_ptr(text) })
+                Value::Text(unsafe { c_str(text) })
             }
             bindings::fs_value_type_fs_value_is_file => {
                 // SAFETY: The type says which member of the union is in use.

@@ -32,6 +32,7 @@ use super::{
             FileAttr,
             Stat, //
         },
+        text::c_str, //
     },
     buffer, c_len, c_result, FileOps,
 };
@@ -383,7 +384,7 @@ impl<F: DirOps> VTable<F> {
         // SAFETY: the parent is locked (Documentation/filesystems/locking.rst).
         let child = unsafe { Child::<F>::from_raw(dentry) };
         // SAFETY: a C string that lives during the call (fs/namei.c, vfs_symlink()).
-        let target = unsafe { CStr::from_char_ptr(target) };
+        let target = unsafe { c_str(target) };
         c_result(F::symlink(idmap, child, target))
     }
 

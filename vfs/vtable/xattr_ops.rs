@@ -12,6 +12,7 @@ use super::{
             FsDentry,
             FsInode, //
         },
+        text::c_str, //
     },
     buffer, bytes, c_len_int, c_result,
 };
@@ -123,7 +124,7 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: the dentry pins its inode.
         let inode = unsafe { FsInode::<F>::from_raw(inode) };
         // SAFETY: a C string that lives during the call.
-        let name = unsafe { CStr::from_char_ptr(name) };
+        let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer (fs/xattr.c, __vfs_getxattr()).
         let value = unsafe { buffer(value, size) };
         c_len_int(F::get(dentry, inode, name, value))
@@ -145,7 +146,7 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: the dentry pins its inode.
         let inode = unsafe { FsInode::<F>::from_raw(inode) };
         // SAFETY: a C string that lives during the call.
-        let name = unsafe { CStr::from_char_ptr(name) };
+        let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer (fs/xattr.c, __vfs_getxattr()).
         let value = unsafe { buffer(value, size) };
         c_len_int(F::get_own(dentry, inode, name, value))
@@ -171,7 +172,7 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: the dentry pins its inode.
         let inode = unsafe { FsInode::<F>::from_raw(inode) };
         // SAFETY: a C string that lives during the call.
-        let name = unsafe { CStr::from_char_ptr(name) };
+        let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer; null asks to remove (fs/xattr.c, __vfs_removexattr()).
         let value = (!value.is_null()).then(|| unsafe { bytes(value, size) });
         c_result(F::set(idmap, dentry, inode, name, value, flags))
@@ -197,7 +198,7 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: the dentry pins its inode.
         let inode = unsafe { FsInode::<F>::from_raw(inode) };
         // SAFETY: a C string that lives during the call.
-        let name = unsafe { CStr::from_char_ptr(name) };
+        let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer; null asks to remove (fs/xattr.c, __vfs_removexattr()).
         let value = (!value.is_null()).then(|| unsafe { bytes(value, size) });
         c_result(F::set_own(idmap, dentry, inode, name, value, flags))
