@@ -53,8 +53,6 @@ pub(crate) enum Name {
     Impure,
     /// The link count of an indexed object, relative to that of a real one.
     Nlink,
-    /// The handle of the upper directory that an index entry belongs to.
-    Upper,
     /// The identity of the overlay.
     Uuid,
     /// Only metadata was copied up.
@@ -92,7 +90,6 @@ marker_names! {
     Origin = "origin",
     Impure = "impure",
     Nlink = "nlink",
-    Upper = "upper",
     Uuid = "uuid",
     Metacopy = "metacopy",
     Protattr = "protattr",

@@ -74,8 +74,6 @@ pub(crate) struct InodeParams<'sb> {
     pub(crate) lowers: KVec<LowerPath>,
     /// The object has an entry in the index.
     pub(crate) indexed: bool,
-    /// The redirect that the upper part carries.
-    pub(crate) redirect: Option<KVec<u8>>,
 }
 
 /// An inode, and whether it was made now.
@@ -237,8 +235,7 @@ fn make(
         }
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
-    new.inode()
-        .set_parts(params.upper, params.lowers, params.redirect)?;
+    new.inode().set_parts(params.upper, params.lowers)?;
 
     let inode = new.inode();
     let real = inode.real_path(ms)?;
@@ -341,7 +338,6 @@ pub(crate) fn instantiate_new(
         upper: Some(upper),
         lowers: KVec::new(),
         indexed: false,
-        redirect: None,
     };
     let Obtained { inode, is_new } = get_inode(dentry.super_(), m, params)?;
     if is_new {
@@ -438,7 +434,7 @@ pub(crate) fn root_inode(
     };
     new.fill(S_IFDIR, Dev::from_raw(0), ms.tables);
     new.set_ino(map_ino(ms, ino, fsid, true));
-    new.inode().set_parts(upper, lowers, None)?;
+    new.inode().set_parts(upper, lowers)?;
 
     let inode = new.inode();
     let real = inode.real_path(ms)?;

@@ -44,11 +44,10 @@ use crate::{
 pub(crate) struct Layer {
     /// Keeps the root of the layer recognisable, so that a lookup that meets it below another layer
     /// fails; `None` while it is not set up. Released before the mount.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// The layer's mount.
     pub(crate) mnt: LowerMount,
-    /// The place of the layer among all, where 1 is the topmost lower and 0 the upper.
-    pub(crate) idx: u32,
     /// The number of the layer's file system, see [`LayerFs`].
     pub(crate) fsid: u32,
     /// A directory of this layer said that it may hold whiteouts in xattr form.
@@ -57,11 +56,10 @@ pub(crate) struct Layer {
 
 impl Layer {
     /// A layer, from the mount it lives on.
-    pub(crate) fn new(mnt: LowerMount, idx: u32, fsid: u32, trap: Option<ARef<OvlInode>>) -> Self {
+    pub(crate) fn new(mnt: LowerMount, fsid: u32, trap: Option<ARef<OvlInode>>) -> Self {
         Self {
             trap,
             mnt,
-            idx,
             fsid,
             xwhiteouts: Atomic::new(false),
         }
@@ -115,8 +113,10 @@ pub(crate) struct UpperLayer {
     /// The work area; `None` only while the mount is set up.
     pub(crate) base: Option<WorkBase>,
     /// Says to other overlays that the upper directory is in use; `None` if another one does.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) in_use: Option<InUse>,
     /// Keeps the upper root recognisable.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// The layer's mount.
     pub(crate) mnt: UpperMount,
@@ -132,8 +132,10 @@ impl UpperLayer {
 /// The directory given as `workdir=`.
 pub(crate) struct WorkBase {
     /// Keeps it recognisable.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// Says to other overlays that it is in use; `None` if another one does.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) in_use: Option<InUse>,
     /// The directory.
     pub(crate) dentry: ARef<Upper<Dentry>>,
@@ -142,6 +144,7 @@ pub(crate) struct WorkBase {
 /// The directory inside the work area where temporaries are made.
 pub(crate) struct Workdir {
     /// Keeps it recognisable.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// The directory.
     pub(crate) dentry: ARef<Upper<Dentry>>,
@@ -222,14 +225,6 @@ impl LowerRef {
     /// The path; `None` if the layer is not one of `ms`, or nothing was set.
     pub(crate) fn path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
         Some(ms.layer(self.layer)?.path(self.dentry()?))
-    }
-
-    /// The same place, with a count of its own.
-    pub(crate) fn to_path(&self) -> Option<LowerPath> {
-        Some(LowerPath {
-            layer: self.layer,
-            dentry: self.dentry()?.into(),
-        })
     }
 
     /// Gives up the count of the dentry. May sleep; only from the destruction of the inode.

@@ -241,11 +241,6 @@ impl MountState {
         self.config.follows_redirects()
     }
 
-    /// Redirects are made when a directory with a lower part is renamed.
-    pub(crate) fn redirect_dir(&self) -> bool {
-        self.config.makes_redirects()
-    }
-
     /// An inode number that does not fit beside the layer's is to be reported.
     pub(crate) fn xino_warn(&self) -> bool {
         self.config.xino == Xino::On

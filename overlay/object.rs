@@ -143,7 +143,6 @@ pub(crate) struct PathKind {
 pub(crate) struct Object {
     upper: RcuRef<Upper<Dentry>>,
     lowers: SetOnce<KVec<LowerRef>>,
-    redirect: SetOnce<KVec<u8>>,
     flags: Atomic<u32>,
     version: Atomic<u64>,
     #[pin]
@@ -157,7 +156,6 @@ impl InodeData for Object {
         pin_init!(Self {
             upper: RcuRef::empty(),
             lowers: SetOnce::new(),
-            redirect: SetOnce::new(),
             flags: Atomic::new(0),
             version: Atomic::new(0),
             dir_cache <- new_spinlock!(None, "overlay_rs::dir_cache"),
@@ -220,7 +218,6 @@ impl OvlInode {
         &self,
         upper: Option<ARef<Upper<Dentry>>>,
         lowers: KVec<LowerPath>,
-        redirect: Option<KVec<u8>>,
     ) -> Result {
         let object = self.data();
         let mut refs = KVec::with_capacity(lowers.len(), GFP_KERNEL_ACCOUNT)?;
@@ -231,9 +228,6 @@ impl OvlInode {
             refs.push(LowerRef::new(lower), GFP_KERNEL_ACCOUNT)?;
         }
         let mut first = object.lowers.populate(refs);
-        if let Some(redirect) = redirect {
-            first &= object.redirect.populate(redirect);
-        }
         if let Some(upper) = upper {
             first &= object.upper.publish(upper);
         }
@@ -326,12 +320,6 @@ impl OvlInode {
         self.upper_inode().or_else(|| self.lower_inode())
     }
 
-    /// The inode of the part that has the data.
-    pub(crate) fn real_data_inode(&self) -> Option<&Inode> {
-        let upper = self.upper_inode().filter(|_| self.has_upperdata());
-        upper.or_else(|| self.lowers().last()?.dentry()?.inode())
-    }
-
     /// Of which parts the object consists.
     pub(crate) fn path_kind(&self) -> PathKind {
         let upper = self.upper().is_some();
@@ -346,11 +334,6 @@ impl OvlInode {
             },
             origin: below_upper && self.flag(ObjFlag::ConstIno),
         }
-    }
-
-    /// The redirect that the upper part carries.
-    pub(crate) fn redirect(&self) -> Option<&[u8]> {
-        self.data().redirect.as_ref().map(|text| text.as_slice())
     }
 }
 
@@ -465,16 +448,6 @@ impl OvlDentry {
     /// The upper part of its object.
     pub(crate) fn upper(&self) -> Option<&Upper<Dentry>> {
         self.inode()?.upper()
-    }
-
-    /// The path of the upper part of its object.
-    pub(crate) fn upper_path(&self) -> Option<RealPath<'_>> {
-        self.inode()?.upper_path(self.mount())
-    }
-
-    /// The path of the topmost lower part of its object.
-    pub(crate) fn lower_path(&self) -> Option<RealPath<'_>> {
-        self.inode()?.lower_path(self.mount())
     }
 
     /// The path of the part of its object that has the attributes.
@@ -661,14 +634,4 @@ pub(crate) fn revalidate(dentry: &OvlDentry, flags: u32, weak: bool) -> Result<b
         }
     }
     Ok(true)
-}
-
-/// As [`revalidate`], for a path walk under RCU: it has to be asked again outside of one, because
-/// the layers that want to be asked are remote ones, which would mostly have to wait anyway.
-///
-/// # Errors
-///
-/// `ECHILD`.
-pub(crate) fn revalidate_rcu() -> Result<bool> {
-    Err(ECHILD)
 }

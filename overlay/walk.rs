@@ -93,8 +93,6 @@ pub(crate) struct Found {
     pub(crate) opaque: bool,
     /// A lower part is a directory that may hold whiteouts in xattr form.
     pub(crate) xwhiteouts: bool,
-    /// The redirect that the upper part, or a directory on the way to it, carries.
-    pub(crate) redirect: Option<KVec<u8>>,
 }
 
 /// A layer as the search sees it: the same for upper and lower ones, but their dentries differ in
@@ -180,7 +178,7 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
 
     let mut upper = None;
     let mut origin = None;
-    let mut upper_redirect = None;
+    let mut upper_redirected = false;
     if let (Some(layer), Some(base)) = (&ms.upper, parent.upper()) {
         upper = search.in_layer(layer, base)?;
         if let Some(found) = upper.as_deref() {
@@ -191,11 +189,11 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
                 origin = find_origin(ms, m, layer, found)?;
             }
         }
-        upper_redirect = search.redirect.as_deref().map(copy).transpose()?;
+        upper_redirected = search.redirect.is_some();
     }
     let opaque = search.opaque;
 
-    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirect.is_some())?;
+    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirected)?;
     if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
         lowers.push(origin, GFP_KERNEL)?;
     }
@@ -204,15 +202,7 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
         lowers,
         opaque,
         xwhiteouts: search.xwhiteouts,
-        redirect: upper_redirect,
     })
-}
-
-/// A copy of a redirect, to be kept in an inode.
-fn copy(text: &[u8]) -> Result<KVec<u8>> {
-    let mut copy = KVec::with_capacity(text.len(), GFP_KERNEL_ACCOUNT)?;
-    copy.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
-    Ok(copy)
 }
 
 /// The state of a search: what was learned from the layers so far.

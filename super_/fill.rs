@@ -421,7 +421,7 @@ impl<'sb> Builder<'_, 'sb> {
             fs.is_lower = true;
             fs.first.get_or_insert(idx);
         }
-        let layer = Layer::new(mnt, idx, fsid, Some(trap));
+        let layer = Layer::new(mnt, fsid, Some(trap));
         self.ms.lowers.push(layer, GFP_KERNEL_ACCOUNT)?;
         Ok(())
     }
