@@ -13,8 +13,6 @@
 
 #![forbid(unsafe_code)]
 
-use core::ops::Deref;
-
 use kernel::{
     prelude::*,
     sync::aref::ARef, //
@@ -225,13 +223,13 @@ struct Search<'s> {
 }
 
 /// What was found for one component of a path in one layer.
-struct Step<D: kernel::sync::aref::AlwaysRefCounted> {
+struct Step<D: LayerDentry> {
     found: Option<ARef<D>>,
     /// The path to look up from the next layer on.
     redirect: Option<KVec<u8>>,
 }
 
-impl<D: kernel::sync::aref::AlwaysRefCounted> Step<D> {
+impl<D: LayerDentry> Step<D> {
     const NOTHING: Self = Self {
         found: None,
         redirect: None,
@@ -615,7 +613,7 @@ fn is_wrong_type(a: &Inode, b: &Inode) -> bool {
 ///
 /// If a layer cannot tell, there is something.
 pub(crate) fn lower_positive(child: &OvlChild<'_>) -> Result<bool> {
-    let dentry: &OvlDentry = child.deref();
+    let dentry: &OvlDentry = child;
     let Some(inode) = dentry.inode() else {
         return Ok(dentry.is_opaque());
     };
