@@ -184,6 +184,7 @@ impl Job<'_> {
 }
 
 /// Copies one object up, whose parent is in the upper.
+#[inline(never)]
 fn copy_up_one(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -195,18 +196,12 @@ fn copy_up_one(
     let destdir = parent.upper().ok_or(EIO)?;
     let lower = inode.lower_path(ms).ok_or(EIO)?;
 
-    let mut stat = Stat::boxed()?;
-    lower.getattr(m, &mut stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT)?;
+    let mut stat = read_stat(m, lower, STATX_BASIC_STATS)?;
     if !current_maps_owner(&stat) {
         return Err(EOVERFLOW);
     }
-    let mut parent_stat = Stat::boxed()?;
-    RealPath::upper(ms.upper_mnt()?, destdir).getattr(
-        m,
-        &mut parent_stat,
-        STATX_ATIME | STATX_MTIME,
-        AT_STATX_SYNC_AS_STAT,
-    )?;
+    let upper_dir = RealPath::upper(ms.upper_mnt()?, destdir);
+    let parent_stat = read_stat(m, upper_dir, STATX_ATIME | STATX_MTIME)?;
     if open_flags & O_TRUNC != 0 {
         stat.set_size(0);
     }
@@ -243,13 +238,28 @@ fn copy_up_one(
         publish::link_up(&job, m)?;
     }
     if needs_data(open_flags) && dentry.is_metacopy() {
-        warn_limited!(
-            "data of '{}' are not in the upper: metacopy is not supported\n",
-            dentry.log_name()
-        );
-        return Err(EIO);
+        return Err(refuse_metacopy(dentry));
     }
     Ok(())
+}
+
+/// Says which object cannot be written.
+#[cold]
+#[inline(never)]
+fn refuse_metacopy(dentry: &OvlDentry) -> Error {
+    warn_limited!(
+        "data of '{}' are not in the upper: metacopy is not supported\n",
+        dentry.log_name()
+    );
+    EIO
+}
+
+/// The attributes of an object of a layer.
+#[inline(never)]
+fn read_stat(m: &Mounter<'_>, path: RealPath<'_>, mask: u32) -> Result<KBox<Stat>> {
+    let mut stat = Stat::boxed()?;
+    path.getattr(m, &mut stat, mask, AT_STATX_SYNC_AS_STAT)?;
+    Ok(stat)
 }
 
 /// Makes the copy and gives it its name. The lock of the object is held.

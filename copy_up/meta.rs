@@ -79,8 +79,7 @@ const CAPS: &[u8] = b"security.capability";
 const FIRST_VALUE: usize = 256;
 
 /// Inode flags that come from the real file's flags: without one, those need no look.
-const FLAGS_OF_FILEATTR: u32 =
-    iflag::APPEND | iflag::IMMUTABLE | iflag::SYNC | iflag::NOATIME;
+const FLAGS_OF_FILEATTR: u32 = iflag::APPEND | iflag::IMMUTABLE | iflag::SYNC | iflag::NOATIME;
 
 /// Flags of `chattr` that the copy gets.
 const COPIED: u32 = FS_SYNC_FL | FS_NOATIME_FL;
@@ -149,41 +148,43 @@ pub(crate) fn copy_xattr(
     let mut value = KVVec::new();
     let mut rest: &[u8] = &names;
     while !rest.is_empty() {
-        let (name, after) = split_name(rest)?;
+        let (bytes, name, after) = split_name(rest)?;
         rest = after;
-        if !is_private(ms.format(), name.to_bytes()) && security_copy_up_xattr(m, from.dentry(), name)? {
-            copy_one_xattr(m, w, from, to, name, &mut value)?;
+        if !is_private(ms.format(), bytes) && security_copy_up_xattr(m, from.dentry(), name)? {
+            copy_one_xattr(m, w, from, to, (bytes, name), &mut value)?;
         }
     }
     Ok(())
 }
 
-/// The first name of a list, and what follows. `EIO` if no NUL ends it.
-fn split_name(list: &[u8]) -> Result<(&CStr, &[u8])> {
+/// The first name of a list, without and with its NUL, and what follows. `EIO` if no NUL ends it.
+fn split_name(list: &[u8]) -> Result<(&[u8], &CStr, &[u8])> {
+    let mut parts = list.splitn(2, |&byte| byte == 0);
+    let (bytes, after) = (parts.next().ok_or(EIO)?, parts.next().ok_or(EIO)?);
     let name = CStr::from_bytes_until_nul(list).map_err(|_| EIO)?;
-    let after = list.get(name.to_bytes_with_nul().len()..).ok_or(EIO)?;
-    Ok((name, after))
+    Ok((bytes, name, after))
 }
 
-/// Copies one xattr; `value` is storage that the next call may use again.
+/// Copies one xattr, its name given in both forms; `value` is storage that the next call may use
+/// again.
 fn copy_one_xattr(
     m: &Mounter<'_>,
     w: &UpperWrite<'_>,
     from: RealPath<'_>,
     to: &Upper<Dentry>,
-    name: &CStr,
+    (bytes, name): (&[u8], &CStr),
     value: &mut KVVec<u8>,
 ) -> Result {
-    if let Some(kind) = AclKind::from_name(name.to_bytes()) {
+    if let Some(kind) = AclKind::from_name(bytes) {
         return copy_acl(m, w, from, to, kind);
     }
     let len = match read_value(m, from, name, value) {
         // An empty one reads as invalid and gives no capability.
-        Err(error) if name.to_bytes() == CAPS && is_no_capability(error) => return Ok(()),
+        Err(error) if bytes == CAPS && is_no_capability(error) => return Ok(()),
         other => other?,
     };
     match w.set_xattr(m, to, name, value.get(..len).ok_or(EIO)?, 0) {
-        Err(error) if error == EOPNOTSUPP && !name.to_bytes().starts_with(b"security.") => Ok(()),
+        Err(error) if error == EOPNOTSUPP && !bytes.starts_with(b"security.") => Ok(()),
         other => other,
     }
 }
@@ -228,7 +229,7 @@ fn copy_acl(
     match from.get_acl(m, kind.xattr_name()) {
         // The copy is for the upper: it writes the ids that it stores into what it is given.
         Ok(Some(acl)) => {
-            let seen = acl.from_layer(from.idmap(), from.inode()?)?;
+            let seen = acl.seen_through(from.idmap(), from.inode()?)?;
             w.set_acl(m, to, kind.xattr_name(), &seen.clone_mut()?)
         }
         Ok(None) => Ok(()),
@@ -240,12 +241,7 @@ fn copy_acl(
 /// Copies the flags of `lsattr` that we keep: the real flags where the upper can carry them, our
 /// own mark for those that would make the copy immutable before it is done.
 #[inline(never)]
-fn copy_fileattr(
-    job: &Job<'_>,
-    m: &Mounter<'_>,
-    w: &UpperWrite<'_>,
-    to: &Upper<Dentry>,
-) -> Result {
+fn copy_fileattr(job: &Job<'_>, m: &Mounter<'_>, w: &UpperWrite<'_>, to: &Upper<Dentry>) -> Result {
     let mut old = FileAttr::for_flags();
     if !get_fileattr(m, job.lower, &mut old, "lower")? {
         return Ok(());
@@ -319,15 +315,7 @@ pub(crate) fn set_protattr(
     let mask = iflag::APPEND | iflag::IMMUTABLE;
     let value = protection.value();
     if !value.is_empty() {
-        check_set(
-            ms.format(),
-            m,
-            w,
-            upper,
-            Name::Protattr,
-            value,
-            Err(EPERM),
-        )?;
+        check_set(ms.format(), m, w, upper, Name::Protattr, value, Err(EPERM))?;
     } else if inode.flags() & mask != 0 {
         match w.remove_xattr(m, upper, ms.xattr(Name::Protattr)) {
             Err(error) if error == EOPNOTSUPP || error == ENODATA => {}

@@ -72,9 +72,7 @@ pub(super) fn through_tmpfile(
 ) -> Result {
     let workdir = job.ms.workdir()?;
     let temp = with_copy_up_creds(m, job.dentry, |m| {
-        job.write
-            .start_write()
-            .tmpfile(m, workdir, job.stat.mode())
+        job.write.start_write().tmpfile(m, workdir, job.stat.mode())
     })??;
 
     // Data before xattrs: writing removes the capabilities of a file.
@@ -145,15 +143,8 @@ fn rename_to_place(
     name: &[u8],
     origin: Option<&Record>,
 ) -> Result {
-    let started = w.start_renaming_onto_name(
-        m,
-        workdir,
-        temp,
-        job.destdir,
-        name,
-        RenameFlags::NONE,
-        true,
-    );
+    let started =
+        w.start_renaming_onto_name(m, workdir, temp, job.destdir, name, RenameFlags::NONE, true);
     let mut renaming = match started {
         Ok(renaming) => renaming,
         Err(error) if error == EEXIST => return Err(EEXIST),
@@ -184,14 +175,7 @@ pub(super) fn link_up(job: &Job<'_>, m: &Mounter<'_>) -> Result {
         update_reval(job.dentry, creating.dentry());
     }
     restore_parent_times(job, m, &w);
-    store_nlink(
-        job,
-        m,
-        &w,
-        upper,
-        Base::Upper,
-        upper.positive()?.nlink(),
-    )
+    store_nlink(job, m, &w, upper, Base::Upper, upper.positive()?.nlink())
 }
 
 /// Stores how far the link count of the overlay's object is from that of a real one.

@@ -86,7 +86,13 @@ const PERMISSIONS: u16 = 0o7777;
 
 /// Makes a regular file. Errors as [`mkdir`].
 pub(crate) fn create(idmap: &IdMap, child: OvlChild<'_>, mode: u16) -> Result {
-    create_object(idmap, child, mode & PERMISSIONS | S_IFREG, Dev::WHITEOUT, None)
+    create_object(
+        idmap,
+        child,
+        mode & PERMISSIONS | S_IFREG,
+        Dev::WHITEOUT,
+        None,
+    )
 }
 
 /// Makes a directory.
@@ -95,7 +101,13 @@ pub(crate) fn create(idmap: &IdMap, child: OvlChild<'_>, mode: u16) -> Result {
 /// something and cannot be marked opaque; otherwise what copying up the parent and the upper file
 /// system say.
 pub(crate) fn mkdir(idmap: &IdMap, child: OvlChild<'_>, mode: u16) -> Result {
-    create_object(idmap, child, mode & PERMISSIONS | S_IFDIR, Dev::WHITEOUT, None)
+    create_object(
+        idmap,
+        child,
+        mode & PERMISSIONS | S_IFDIR,
+        Dev::WHITEOUT,
+        None,
+    )
 }
 
 /// Makes a device node, a fifo or a socket.
@@ -279,14 +291,8 @@ fn move_over_whiteout(
     attr: &CreateAttr<'_>,
     (default, access): (Option<Acl>, Option<Acl>),
 ) -> Result {
-    let mut renaming = w.start_renaming_dentries(
-        m,
-        ms.workdir()?,
-        temp,
-        dir,
-        whiteout,
-        RenameFlags::NONE,
-    )?;
+    let mut renaming =
+        w.start_renaming_dentries(m, ms.workdir()?, temp, dir, whiteout, RenameFlags::NONE)?;
     if attr.hardlink.is_none() {
         let kind = attr.mode & S_IFMT;
         // The umask, or the group of the work directory, may have taken bits away.

@@ -131,6 +131,7 @@ pub(super) fn lost_name(dentry: &OvlDentry, is_dir: bool) {
 }
 
 /// Puts a whiteout in the place of the object.
+#[inline(never)]
 fn remove_and_whiteout(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -157,6 +158,7 @@ fn remove_and_whiteout(
 }
 
 /// Removes the object of the upper; nothing is below it.
+#[inline(never)]
 fn remove_upper(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -239,6 +241,7 @@ fn clear_empty(
 
 /// Gives the directory `opaque` everything that the upper of `child` has but its contents, and its
 /// place.
+#[inline(never)]
 fn exchange_for(
     ms: &MountState,
     m: &Mounter<'_>,

@@ -13,8 +13,7 @@
 
 use super::{
     create::set_opaque_or,
-    is_pure_upper,
-    matches_upper,
+    is_pure_upper, matches_upper,
     remove::{
         clear_if_needed,
         lost_name, //
@@ -66,8 +65,6 @@ struct Plan {
     exchange: bool,
     /// The whiteout that `new` was lands at the old name, and has nothing to hide there.
     drop_whiteout: bool,
-    /// What is left in the directory that is replaced.
-    whiteouts: Whiteouts,
 }
 
 impl Plan {
@@ -102,7 +99,14 @@ impl Access<'_> {
 /// be; otherwise what copy-up and the upper file system say.
 pub(crate) fn rename(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -> Result {
     let ms = MountState::of(old.super_());
-    let plan = prepare(old, new, flags)?;
+    let mut plan = prepare(&old, &new, flags)?;
+    // What is left in a directory that is replaced and empty to the user.
+    let whiteouts = if plan.overwrites() && new.is_dir() && !is_pure_upper(&new) {
+        check_empty(&new)?
+    } else {
+        Whiteouts::empty()
+    };
+    choose_whiteouts(&old, &new, &mut plan)?;
     copy_up(&old)?;
     copy_up(new.parent_dentry())?;
     let access = if plan.exchange {
@@ -113,33 +117,33 @@ pub(crate) fn rename(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -
     } else {
         Access::Nlink(nlink_start(&new)?)
     };
-    ms.with_mounter(|m| rename_upper(ms, m, access.write(), old, new, &plan))
+    ms.with_mounter(|m| rename_upper(ms, m, access.write(), old, new, &plan, &whiteouts))
 }
 
-/// Checks what can be checked before anything is changed, and decides how the upper renames.
-fn prepare(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -> Result<Plan> {
+/// Checks what can be checked before anything is changed.
+fn prepare(old: &OvlDentry, new: &OvlDentry, flags: RenameFlags) -> Result<Plan> {
     if flags.has_other_than(RenameFlags::EXCHANGE.union(RenameFlags::NOREPLACE)) {
         return Err(EINVAL);
     }
     let exchange = flags.contains(RenameFlags::EXCHANGE);
-    let mut plan = Plan {
+    if !can_move(old) || (exchange && !can_move(new)) {
+        return Err(EXDEV);
+    }
+    Ok(Plan {
         // The VFS has checked that the name is free; a whiteout there is no object.
         flags: flags.without(RenameFlags::NOREPLACE),
         exchange,
         drop_whiteout: false,
-        whiteouts: Whiteouts::empty(),
-    };
-    if !can_move(&old) || (exchange && !can_move(&new)) {
-        return Err(EXDEV);
-    }
-    if exchange {
-        return Ok(plan);
-    }
-    if new.is_dir() && !is_pure_upper(&new) {
-        plan.whiteouts = check_empty(&new)?;
+    })
+}
+
+/// Decides about the whiteouts at both ends, unless they are just swapped.
+fn choose_whiteouts(old: &OvlChild<'_>, new: &OvlChild<'_>, plan: &mut Plan) -> Result {
+    if plan.exchange {
+        return Ok(());
     }
     let over_whiteout = new.is_whiteout();
-    if lower_positive(&old)? {
+    if lower_positive(old)? {
         plan.flags = plan.flags.union(if over_whiteout {
             // The one that is there serves the old name.
             RenameFlags::EXCHANGE
@@ -151,7 +155,7 @@ fn prepare(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -> Result<P
         plan.flags = plan.flags.union(RenameFlags::EXCHANGE);
         plan.drop_whiteout = true;
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// A directory with a lower part cannot leave its place: the lower part would not follow.
@@ -166,6 +170,7 @@ fn is_merge_or_lower(dentry: &OvlDentry) -> bool {
 }
 
 /// Does the rename in the upper, and makes the overlay know about it.
+#[inline(never)]
 fn rename_upper(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -173,12 +178,13 @@ fn rename_upper(
     old: OvlChild<'_>,
     new: OvlChild<'_>,
     plan: &Plan,
+    whiteouts: &Whiteouts,
 ) -> Result {
     let old_parent = old.parent_dentry();
     let new_parent = new.parent_dentry();
     let old_dir = old_parent.upper().ok_or(EIO)?;
     let new_dir = new_parent.upper().ok_or(EIO)?;
-    let cleared = clear_if_needed(ms, m, w, new, &plan.whiteouts)?;
+    let cleared = clear_if_needed(ms, m, w, new, whiteouts)?;
 
     if !old_parent.ptr_eq(new_parent) {
         // A listing of these directories must ask the moved object for its inode number.
@@ -191,19 +197,13 @@ fn rename_upper(
     }
 
     let left_whiteout = {
-        let mut renaming = w.start_renaming_names(
-            m,
-            old_dir,
-            old.name(),
-            new_dir,
-            new.name(),
-            plan.flags,
-        )?;
+        let mut renaming =
+            w.start_renaming_names(m, old_dir, old.name(), new_dir, new.name(), plan.flags)?;
         verify_ends(ms, m, old, new, plan, cleared.as_deref(), &renaming)?;
         mark_ends(ms, m, w, old, new, plan, &renaming)?;
         renaming.commit(m)?;
         plan.drop_whiteout
-            .then(|| ARef::<Upper<Dentry>>::from(renaming.new()))
+            .then(|| ARef::<Upper<Dentry>>::from(renaming.target()))
     };
     if let Some(whiteout) = left_whiteout {
         discard(ms, m, w, old_dir, &whiteout);
@@ -213,6 +213,7 @@ fn rename_upper(
 }
 
 /// Are both ends in the upper what the overlay knows them to be? `ESTALE` if not.
+#[inline(never)]
 fn verify_ends(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -222,10 +223,10 @@ fn verify_ends(
     cleared: Option<&Upper<Dentry>>,
     renaming: &Renaming<'_>,
 ) -> Result {
-    if !matches_upper(&old, renaming.old()) {
+    if !matches_upper(&old, renaming.source()) {
         return Err(ESTALE);
     }
-    let target = renaming.new();
+    let target = renaming.target();
     let expected = if new.upper().is_some() {
         match cleared {
             Some(cleared) => target.ptr_eq(cleared),
@@ -236,7 +237,7 @@ fn verify_ends(
     } else {
         new.is_opaque() && upper_is_whiteout(ms, m, target)?
     };
-    let same = match (renaming.old().inode(), target.inode()) {
+    let same = match (renaming.source().inode(), target.inode()) {
         (Some(old), Some(new)) => old.ptr_eq(new),
         _ => false,
     };
@@ -248,6 +249,7 @@ fn verify_ends(
 
 /// Marks directories that move below a merged one, so that they do not become merged themselves
 /// with something that has their new name.
+#[inline(never)]
 fn mark_ends(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -257,9 +259,9 @@ fn mark_ends(
     plan: &Plan,
     renaming: &Renaming<'_>,
 ) -> Result {
-    mark_moved(ms, m, w, &old, new.parent_dentry(), renaming.old())?;
+    mark_moved(ms, m, w, &old, new.parent_dentry(), renaming.source())?;
     if plan.exchange {
-        mark_moved(ms, m, w, &new, old.parent_dentry(), renaming.new())?;
+        mark_moved(ms, m, w, &new, old.parent_dentry(), renaming.target())?;
     }
     Ok(())
 }
@@ -284,6 +286,7 @@ fn mark_moved(
 }
 
 /// Makes the overlay's objects show what happened.
+#[inline(never)]
 fn settle(old: OvlChild<'_>, new: OvlChild<'_>, plan: &Plan) {
     let replaced = new.inode();
     if plan.overwrites() && replaced.is_some() {

@@ -137,10 +137,7 @@ fn create_by_type<'w>(
         FileType::Directory => {
             let made = creating.mkdir(m, attr.mode)?;
             if made.dentry().is_casefolded() != ms.casefold {
-                warn_limited!(
-                    "wrong inherited casefold ({})\n",
-                    made.dentry().log_name()
-                );
+                warn_limited!("wrong inherited casefold ({})\n", made.dentry().log_name());
                 return Err(EINVAL);
             }
             return Ok(made);

@@ -84,13 +84,20 @@ pub(crate) fn create(
         Err(Failure::ReadOnly(error)) => {
             pr_warn!(
                 "failed to create directory {}/{} (errno: {}); mounting read-only\n",
-                log::Name(ms.names.work.as_deref().unwrap_or(c"").to_bytes()),
+                log::Name(shown_base(ms)),
                 log::Name(name),
                 error.to_errno().saturating_neg()
             );
             Ok(None)
         }
     }
+}
+
+/// That directory as the user wrote it.
+fn shown_base(ms: &MountState) -> &[u8] {
+    let name = ms.names.work.as_deref().unwrap_or(c"");
+    let bytes = name.to_bytes_with_nul();
+    bytes.strip_suffix(b"\0").unwrap_or(bytes)
 }
 
 /// Why there is no work directory.
@@ -193,24 +200,46 @@ fn empty_and_remove(
     if w.start_removing_dentry(m, parent, dentry)?.rmdir(m).is_ok() {
         return Ok(());
     }
-    let names = list_names(m, RealPath::upper(ms.upper_mnt()?, dentry))?;
+    remove_contents(ms, m, w, dentry, name, depth)?;
+    cleanup(ms, m, w, parent, dentry)
+}
+
+/// Removes what is in the directory `dir` of the name `name`; errors as [`empty_and_remove`].
+#[inline(never)]
+fn remove_contents(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    dir: &Upper<Dentry>,
+    name: &[u8],
+    depth: Depth,
+) -> Result {
+    let mnt = ms.upper_mnt()?;
+    let names = list_names(m, RealPath::upper(mnt, dir))?;
     for child_name in names.iter() {
         if depth == Depth::Inside && name == INCOMPAT {
-            pr_err!(
-                "overlay with incompat feature '{}' cannot be mounted\n",
-                log::Name(child_name)
-            );
-            return Err(EINVAL);
+            return Err(refuse_incompat(child_name));
         }
         // What cannot be looked up stays, and keeps its directory from being removed.
-        let Ok(child) = dentry.lookup(m, ms.upper_mnt()?, child_name) else {
+        let Ok(child) = dir.lookup(m, mnt, child_name) else {
             continue;
         };
         if !child.is_negative() {
-            empty_and_remove(ms, m, w, dentry, &child, child_name, depth.below())?;
+            empty_and_remove(ms, m, w, dir, &child, child_name, depth.below())?;
         }
     }
-    cleanup(ms, m, w, parent, dentry)
+    Ok(())
+}
+
+/// Says why the mount is refused.
+#[cold]
+#[inline(never)]
+fn refuse_incompat(feature: &[u8]) -> Error {
+    pr_err!(
+        "overlay with incompat feature '{}' cannot be mounted\n",
+        log::Name(feature)
+    );
+    EINVAL
 }
 
 /// Does the upper file system say in a directory listing what kind an entry is?
