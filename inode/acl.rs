@@ -43,7 +43,7 @@ use crate::{
 fn translate(real: RealPath<'_>, acl: Option<Acl>) -> Result<Option<Acl>> {
     match acl {
         Some(acl) if !real.idmap().is_nop() => {
-            Ok(Some(acl.from_layer(real.idmap(), real.inode()?)?))
+            Ok(Some(acl.seen_through(real.idmap(), real.inode()?)?))
         }
         acl => Ok(acl),
     }

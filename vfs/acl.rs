@@ -90,8 +90,8 @@ impl AclKind {
 }
 
 // The values of `raw` are those of the header.
-const _: () = assert!(AclKind::Access.raw() as u32 == bindings::ACL_TYPE_ACCESS);
-const _: () = assert!(AclKind::Default.raw() as u32 == bindings::ACL_TYPE_DEFAULT);
+const _: () = assert!(bindings::ACL_TYPE_ACCESS as c_int == AclKind::Access.raw());
+const _: () = assert!(bindings::ACL_TYPE_DEFAULT as c_int == AclKind::Default.raw());
 
 /// A reference to a POSIX ACL.
 ///
@@ -165,7 +165,7 @@ impl Acl {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn from_layer(self, idmap: &IdMap, real: &Inode) -> Result<Self> {
+    pub(crate) fn seen_through(self, idmap: &IdMap, real: &Inode) -> Result<Self> {
         if idmap.is_nop() {
             return Ok(self);
         }

@@ -699,13 +699,13 @@ impl<'a> Renaming<'a> {
     }
 
     /// What is to be renamed.
-    pub(crate) fn old(&self) -> &Upper<Dentry> {
+    pub(crate) fn source(&self) -> &Upper<Dentry> {
         // SAFETY: by the type invariant the count is held for as long as `self`.
         Upper::new_ref(unsafe { Dentry::from_raw(self.rename.old_dentry) })
     }
 
     /// What the new name stands for; negative if it is free.
-    pub(crate) fn new(&self) -> &Upper<Dentry> {
+    pub(crate) fn target(&self) -> &Upper<Dentry> {
         // SAFETY: by the type invariant the count is held for as long as `self`.
         Upper::new_ref(unsafe { Dentry::from_raw(self.rename.new_dentry) })
     }

@@ -118,10 +118,10 @@ pub(crate) fn decode_fh(
         )
     });
     match dentry {
-        // SAFETY: a success is a counted dentry of the mount's filesystem.
-        Ok(dentry) => {
-            Ok(NonNull::new(dentry).map(|dentry| unsafe { ARef::from_raw(dentry.cast()) }))
-        }
+        Ok(dentry) => Ok(NonNull::new(dentry).map(|dentry| {
+            // SAFETY: a success is a counted dentry of the mount's filesystem.
+            unsafe { ARef::from_raw(dentry.cast()) }
+        })),
         Err(error) if error == ESTALE => Ok(None),
         Err(error) => Err(error),
     }

@@ -161,10 +161,24 @@ pub(crate) fn access_mode(flags: u32) -> i32 {
     }
 }
 
+/// The mount and the dentry that an open file was opened by. They do not change.
+///
+/// # Safety
+///
+/// `file` must be live.
+pub(super) unsafe fn path(file: *mut bindings::file) -> *const bindings::path {
+    // SAFETY: the caller proves it.
+    let names = unsafe { &raw const (*file).__bindgen_anon_1 };
+    // A union of two views of one `struct path`.
+    names.cast()
+}
+
 /// The dentry of an open file.
 pub(crate) fn dentry(file: &File) -> &Dentry {
+    // SAFETY: the file is live.
+    let path = unsafe { path(file.as_ptr()) };
     // SAFETY: the path of an open file does not change.
-    let dentry = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path.dentry };
+    let dentry = unsafe { (*path).dentry };
     // SAFETY: an open file pins its dentry.
     unsafe { Dentry::from_raw(dentry) }
 }
@@ -482,7 +496,7 @@ impl<F: FileSystem> FsFile<F> {
     /// What was opened.
     pub(crate) fn dentry(&self) -> &FsDentry<F> {
         // SAFETY: the path of an open file does not change.
-        let dentry = unsafe { (*self.as_ptr()).__bindgen_anon_1.f_path.dentry };
+        let dentry = unsafe { (*self.path()).dentry };
         // SAFETY: an open file pins its dentry, which is one of `F` by the type invariant.
         unsafe { FsDentry::from_raw(dentry) }
     }
@@ -508,10 +522,8 @@ impl<F: FileSystem> FsFile<F> {
 
     /// Updates the access time of our inode, if the mount and the file want that.
     pub(crate) fn touch_atime(&self) {
-        // SAFETY: projecting a field of a live file.
-        let path = unsafe { &raw const (*self.as_ptr()).__bindgen_anon_1.f_path };
         // SAFETY: the path of an open file is valid.
-        unsafe { bindings::touch_atime(path) };
+        unsafe { bindings::touch_atime(self.path()) };
     }
 
     /// Looks a name up in this open directory of ours. The result may be negative. The caller
@@ -547,10 +559,16 @@ impl<F: FileSystem> FsFile<F> {
         to_result(unsafe { bindings::vfs_getattr(&path, stat.as_mut_ptr(), mask, 0) })
     }
 
+    /// The mount and the dentry that the file was opened by.
+    fn path(&self) -> *const bindings::path {
+        // SAFETY: the file is live.
+        unsafe { path(self.as_ptr()) }
+    }
+
     /// The mount that the file was opened on.
     fn mnt(&self) -> *mut bindings::vfsmount {
         // SAFETY: the path of an open file does not change.
-        unsafe { (*self.as_ptr()).__bindgen_anon_1.f_path.mnt }
+        unsafe { (*self.path()).mnt }
     }
 }
 

@@ -148,7 +148,8 @@ impl<F: FileSystem> Tables<F> {
     ///
     /// `inode` must be an inode of `F` that is not published.
     pub(super) unsafe fn install(&self, inode: *mut bindings::inode, mode: u16, rdev: Dev) {
-        let (inode_operations, file_operations) = match FileType::from_mode(mode) {
+        let kind = FileType::from_mode(mode);
+        let (inode_operations, file_operations) = match kind {
             FileType::Regular => (self.file_inode, Some(self.file)),
             FileType::Directory => (self.dir_inode, Some(self.dir)),
             FileType::Symlink => (self.symlink_inode, None),
@@ -156,19 +157,21 @@ impl<F: FileSystem> Tables<F> {
         };
         // SAFETY: the inode is ours to write.
         unsafe { (*inode).i_op = inode_operations };
-        match (FileType::from_mode(mode), file_operations) {
-            (FileType::Symlink, _) => {}
-            (_, Some(operations)) => {
-                // SAFETY: the inode is ours to write.
-                unsafe { (*inode).__bindgen_anon_3.i_fop = operations };
-            }
-            (_, None) => {
-                // SAFETY: the inode is ours to write; sets the operations of a device, fifo or
-                // socket (fs/inode.c, init_special_inode()).
-                unsafe { bindings::init_special_inode(inode, mode, rdev.to_raw()) };
-            }
+        if let Some(operations) = file_operations {
+            // SAFETY: as above.
+            let union = unsafe { &raw mut (*inode).__bindgen_anon_3 };
+            // SAFETY: as above; a union of two pointers, of which a live inode uses `i_fop`.
+            unsafe {
+                union
+                    .cast::<*const bindings::file_operations>()
+                    .write(operations)
+            };
+        } else if kind != FileType::Symlink {
+            // SAFETY: the inode is ours to write; sets the operations of a device, fifo or socket
+            // (fs/inode.c, init_special_inode()).
+            unsafe { bindings::init_special_inode(inode, mode, rdev.to_raw()) };
         }
-        if FileType::from_mode(mode) == FileType::Regular {
+        if kind == FileType::Regular {
             // SAFETY: a new inode has its own mapping.
             let mapping = unsafe { (*inode).i_mapping };
             // SAFETY: as above; nobody else uses it yet.

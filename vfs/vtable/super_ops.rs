@@ -22,6 +22,7 @@ use super::{
 use core::{
     convert::Infallible,
     marker::PhantomData,
+    mem::offset_of,
     ptr::{
         self,
         NonNull, //
@@ -29,7 +30,6 @@ use core::{
 };
 use kernel::{
     bindings as shared,
-    container_of,
     ffi::c_int,
     prelude::*,
     seq_file::SeqFile,
@@ -99,10 +99,10 @@ impl<F: SuperOps> VTable<F> {
     ///
     /// `->free_inode`: an inode of `F` after a grace period. Must not sleep.
     unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
-        let inode = Opaque::cast_from(inode);
+        let offset = offset_of!(InodeBox<F::Object>, inode);
         // SAFETY: every inode of `F` is the `inode` of an `InodeBox` (`alloc_inode`).
-        let memory = unsafe { container_of!(inode, InodeBox<F::Object>, inode) };
-        if let Some(memory) = NonNull::new(memory.cast_mut()) {
+        let memory = unsafe { inode.byte_sub(offset) };
+        if let Some(memory) = NonNull::new(memory.cast()) {
             // SAFETY: from `alloc_inode`, and nobody reads it any more (fs/inode.c, i_callback()).
             unsafe { slab::free::<F>(memory) };
         }

@@ -207,7 +207,7 @@ impl<F: XattrOps> VTable<F> {
     /// The attributes that the overlay keeps for itself, as `prefix` says.
     const fn own(prefix: &'static CStr) -> bindings::xattr_handler {
         bindings::xattr_handler {
-            prefix: prefix.as_ptr().cast(),
+            prefix: prefix.to_bytes_with_nul().as_ptr(),
             get: Some(Self::get_own),
             set: Some(Self::set_own),
             ..pin_init::zeroed()
@@ -220,7 +220,7 @@ impl<F: XattrOps> VTable<F> {
 
     /// All others: the empty prefix matches every name.
     const OTHER: bindings::xattr_handler = bindings::xattr_handler {
-        prefix: c"".as_ptr().cast(),
+        prefix: c"".to_bytes_with_nul().as_ptr(),
         get: Some(Self::get),
         set: Some(Self::set),
         ..pin_init::zeroed()
