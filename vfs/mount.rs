@@ -772,7 +772,7 @@ impl<'a> RealPath<'a> {
             out.clear();
             return Ok(None);
         };
-        out.resize(len, 0, GFP_KERNEL)?;
+        store::set_len(out, len)?;
         if len == 0 {
             return Ok(Some(0));
         }
@@ -802,7 +802,7 @@ impl<'a> RealPath<'a> {
     /// The names of the extended attributes, each ended by a NUL, into `out`.
     pub(crate) fn listxattr(&self, m: &Mounter<'_>, out: &mut KVVec<u8>) -> Result<usize> {
         let len = self.listxattr_raw(m, &mut [])?;
-        out.resize(len, 0, GFP_KERNEL)?;
+        store::set_len(out, len)?;
         if len == 0 {
             return Ok(0);
         }

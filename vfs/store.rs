@@ -49,3 +49,25 @@ impl From<NoMemory> for Error {
         ENOMEM
     }
 }
+
+/// Makes `bytes` exactly `len` long, what is new being zero. What was there before may be lost.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn set_len<A: Allocator>(bytes: &mut Vec<u8, A>, len: usize) -> Result {
+    const ZEROES: [u8; 256] = [0; 256];
+
+    bytes.truncate(len);
+    bytes.reserve(len.saturating_sub(bytes.len()), GFP_KERNEL)?;
+    loop {
+        let missing = len.saturating_sub(bytes.len());
+        let Some(chunk) = ZEROES.get(..missing.min(ZEROES.len())) else {
+            return Ok(());
+        };
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        bytes.extend_from_slice(chunk, GFP_KERNEL)?;
+    }
+}
