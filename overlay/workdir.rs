@@ -246,11 +246,13 @@ fn refuse_incompat(feature: &[u8]) -> Error {
 ///
 /// Needs a directory that is not empty, which the user's is once ours is in it. Without it,
 /// whiteouts show.
+#[inline(never)]
 pub(crate) fn check_d_type(ms: &MountState, m: &Mounter<'_>) -> Result<bool> {
     d_type_supported(m, RealPath::upper(ms.upper_mnt()?, base(ms)?))
 }
 
 /// Can the upper file system make a file without a name?
+#[inline(never)]
 pub(crate) fn check_tmpfile(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>) -> bool {
     ms.workdir()
         .and_then(|workdir| w.tmpfile(m, workdir, S_IFREG))
@@ -261,6 +263,7 @@ pub(crate) fn check_tmpfile(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>
 ///
 /// Tries it with a file in the work directory. An error other than `EINVAL` of the rename itself
 /// fails the mount.
+#[inline(never)]
 pub(crate) fn check_rename_whiteout(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -307,6 +310,7 @@ fn find_whiteout(
 }
 
 /// Can the work directory carry our xattrs? The error is that of setting one.
+#[inline(never)]
 pub(crate) fn check_xattr(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>) -> Result {
     let workdir = ms.workdir()?;
     let name = ms.xattr(Name::Opaque);
@@ -320,6 +324,7 @@ pub(crate) fn check_xattr(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>) 
 /// used again after a crash. The unmount does not remove it, as in C; the user does.
 ///
 /// `ENOTDIR` if something else has the name of one of the directories.
+#[inline(never)]
 pub(crate) fn create_volatile_dirty(
     ms: &MountState,
     m: &Mounter<'_>,

@@ -42,6 +42,7 @@ use crate::{
     rules::{
         identity::Space,
         options::{
+            Config,
             RedirectMode,
             Uuid,
             Xino, //
@@ -66,6 +67,7 @@ use crate::{
             HandleType,
             SuperBlock, //
         },
+        vtable::Tables, //
     },
 };
 use kernel::{
@@ -92,6 +94,7 @@ pub(super) fn fill(options: &mut Options, context: &FsContext, setup: Setup<'_>)
 }
 
 /// The fill with the credentials of the mounter.
+#[inline(never)]
 fn fill_as_mounter(
     options: &mut Options,
     context: &FsContext,
@@ -110,10 +113,7 @@ fn fill_as_mounter(
     setup.set_tables(tables);
     setup.set_basics();
     setup.set_stack_depth(0);
-    let mut ms = MountState::new(config, cred::prepare_mounter_cred()?, tables)?;
-    ms.casefold = options.casefold();
-    ms.names = options.take_names()?;
-
+    let ms = new_state(options, config, tables)?;
     let mut builder = Builder {
         context,
         setup,
@@ -130,6 +130,19 @@ fn fill_as_mounter(
     }
     builder.add_lowers(m, &options.lowers)?;
     builder.finish(m)
+}
+
+/// The state of the mount, without layers. A function of its own: it goes through the stack.
+#[inline(never)]
+fn new_state(
+    options: &mut Options,
+    config: Config,
+    tables: &'static Tables<Overlay>,
+) -> Result<KBox<MountState>> {
+    let mut ms = MountState::new(config, cred::prepare_mounter_cred()?, tables)?;
+    ms.casefold = options.casefold();
+    ms.names = options.take_names()?;
+    Ok(ms)
 }
 
 /// A mount under construction.
@@ -157,6 +170,7 @@ struct UpperFeatures {
 
 impl<'sb> Builder<'_, 'sb> {
     /// The whole of the upper layer, except for its work directory.
+    #[inline(never)]
     fn add_upper(&mut self, m: &Mounter<'_>, upper: &NamedPath) -> Result {
         if upper.path.mnt().is_readonly() {
             return Err(self.refuse(EINVAL, "upperdir is read-only, only lower layers may be"));
@@ -195,6 +209,7 @@ impl<'sb> Builder<'_, 'sb> {
 
     /// The work directory beside the upper layer. Without one that can be used, the mount is
     /// read-only.
+    #[inline(never)]
     fn add_work(&mut self, m: &Mounter<'_>, upper: &NamedPath, work: &NamedPath) -> Result {
         if !upper.path.mnt().ptr_eq(work.path.mnt()) {
             return Err(self.refuse(EINVAL, "workdir and upperdir are not on the same mount"));
@@ -233,6 +248,7 @@ impl<'sb> Builder<'_, 'sb> {
     ///
     /// `EINVAL` if it is a remote one that lacks something; what the trials fail with, if that
     /// says nothing about the feature.
+    #[inline(never)]
     fn find_features(&self, m: &Mounter<'_>) -> Result<UpperFeatures> {
         let ms = &*self.ms;
         let w = ms.want_write()?;
@@ -258,16 +274,17 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// Switches off what the upper file system does not support.
+    #[inline(never)]
     fn apply_features(&mut self, features: UpperFeatures) -> Result {
         if !features.d_type {
-            pr_warn!("the upper file system has no d_type: whiteouts will show\n");
+            warn("the upper file system has no d_type: whiteouts will show");
         }
         self.ms.tmpfile = features.tmpfile;
         if !features.tmpfile {
-            pr_warn!("the upper file system has no O_TMPFILE\n");
+            warn("the upper file system has no O_TMPFILE");
         }
         if !features.rename_whiteout {
-            pr_warn!("the upper file system has no RENAME_WHITEOUT\n");
+            warn("the upper file system has no RENAME_WHITEOUT");
         }
         if let Err(error) = features.xattr {
             self.fall_back_without_xattr(error);
@@ -276,17 +293,18 @@ impl<'sb> Builder<'_, 'sb> {
         let config = &mut self.ms.config;
         if config.index && handles == HandleType::None {
             config.index = false;
-            pr_warn!("the upper file system has no file handles, using index=off\n");
+            warn("the upper file system has no file handles, using index=off");
         }
         if config.nfs_export && !config.index {
             config.nfs_export = false;
-            pr_warn!("nfs_export=on needs index=on, using nfs_export=off\n");
+            warn("nfs_export=on needs index=on, using nfs_export=off");
         }
         self.note_handles(handles);
         Ok(())
     }
 
     /// The upper file system does not store our xattrs.
+    #[inline(never)]
     fn fall_back_without_xattr(&mut self, error: Error) {
         pr_warn!(
             "cannot set xattrs on the upper file system (error {})\n",
@@ -296,24 +314,24 @@ impl<'sb> Builder<'_, 'sb> {
         let config = &mut self.ms.config;
         if config.follows_redirects() {
             config.redirect_dir = RedirectMode::NoFollow;
-            pr_warn!("without xattrs, using redirect_dir=nofollow\n");
+            warn("without xattrs, using redirect_dir=nofollow");
         }
         if config.metacopy {
             config.metacopy = false;
-            pr_warn!("without xattrs, using metacopy=off\n");
+            warn("without xattrs, using metacopy=off");
         }
         if config.index {
             config.index = false;
-            pr_warn!("without xattrs, using index=off\n");
+            warn("without xattrs, using index=off");
         }
         if config.has_fsid() {
             config.uuid = Uuid::Null;
-            pr_warn!("without xattrs, using uuid=null\n");
+            warn("without xattrs, using uuid=null");
         }
         // The number of a copied-up object is that of its origin, which an xattr says.
         if config.xino == Xino::Auto {
             config.xino = Xino::Off;
-            pr_warn!("without xattrs, using xino=off\n");
+            warn("without xattrs, using xino=off");
         }
         if error == EPERM && !config.userxattr {
             pr_info!("the option userxattr may help\n");
@@ -321,6 +339,7 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// All lower layers.
+    #[inline(never)]
     fn add_lowers(&mut self, m: &Mounter<'_>, lowers: &[NamedPath]) -> Result {
         if self.ms.upper.is_none() && lowers.len() == 1 {
             return Err(self.refuse(EINVAL, "without upperdir two lower layers are needed"));
@@ -347,6 +366,7 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// What has to be known of a lower layer before any of them is added.
+    #[inline(never)]
     fn check_lower(&mut self, m: &Mounter<'_>, layer: &NamedPath) -> Result {
         self.note_name_length(m, layer)?;
         let sb = layer.path.mnt().sb();
@@ -392,6 +412,7 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// One lower layer, the `idx`-th from the top.
+    #[inline(never)]
     fn add_lower(&mut self, layer: &NamedPath, idx: u32) -> Result {
         let fsid = self.fsid_of(layer)?;
         // Before asking whether another mount uses it: this one may, and that is worse.
@@ -485,6 +506,7 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// Origins on the file system of a lower layer cannot be found.
+    #[inline(never)]
     fn fall_back_without_uuid(&mut self, layer: &NamedPath, uuid: &[u8; 16]) {
         let config = &mut self.ms.config;
         let mut changed = false;
@@ -527,6 +549,7 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// What needs all layers, and the root.
+    #[inline(never)]
     fn finish(mut self, m: &Mounter<'_>) -> Result {
         if self.ms.upper.is_some() && self.ms.config.has_fsid() {
             if let Some(uuid) = statfs::init_uuid(&mut self.ms, m) {
@@ -539,7 +562,7 @@ impl<'sb> Builder<'_, 'sb> {
             self.ms.config.index = false;
             if self.ms.upper.is_some() && self.ms.config.nfs_export {
                 self.ms.config.nfs_export = false;
-                pr_warn!("nfs_export=on needs an index, using nfs_export=off\n");
+                warn("nfs_export=on needs an index, using nfs_export=off");
             }
         }
 
@@ -563,6 +586,7 @@ impl<'sb> Builder<'_, 'sb> {
 
     /// Is a layer, or the work directory, inside another one, or inside what another mount
     /// writes to?
+    #[inline(never)]
     fn check_overlaps(&self) -> Result {
         if let Some(upper) = &self.ms.upper {
             self.check_overlap(upper.mnt.root(), "upperdir", false)?;
@@ -686,9 +710,18 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// Refuses the mount.
+    #[cold]
+    #[inline(never)]
     fn refuse(&self, error: Error, why: &'static str) -> Error {
         self.context.refuse(error, fmt!("{why}"))
     }
+}
+
+/// A line in the log. One function, so that its callers do without the frame of the macro.
+#[cold]
+#[inline(never)]
+fn warn(what: &'static str) {
+    pr_warn!("{what}\n");
 }
 
 /// The UUID that handles of a file system carry.

@@ -278,6 +278,7 @@ impl Options {
 
     /// `override_creds`: the mount works with the credentials of the task that gives the option,
     /// not of the one that makes the superblock.
+    #[inline(never)]
     fn set_override_creds(&mut self, context: &FsContext, on: bool) -> Result {
         if !on {
             self.cred = None;
@@ -294,6 +295,7 @@ impl Options {
     }
 
     /// `lowerdir=`: all lower layers at once; replaces those given before.
+    #[inline(never)]
     fn set_lowerdirs(&mut self, context: &FsContext, value: &CStr) -> Result {
         self.lowers.clear();
         self.data_layers = 0;
@@ -318,6 +320,7 @@ impl Options {
     }
 
     /// A layer by its path.
+    #[inline(never)]
     fn add_named(&mut self, context: &FsContext, key: Key, text: &CStr) -> Result {
         let path = if matches!(key, Key::UpperDir | Key::WorkDir) {
             resolve(context, &*unescape(text)?)?
@@ -329,6 +332,7 @@ impl Options {
     }
 
     /// A layer by an open file, which may be an `O_PATH` one.
+    #[inline(never)]
     fn add_file(&mut self, context: &FsContext, key: Key, file: &File) -> Result {
         let path = Path::of_file(file);
         let name = path.display()?;
@@ -357,6 +361,7 @@ impl Options {
     }
 
     /// May a lower layer be added below those there are?
+    #[inline(never)]
     fn check_addable(&self, context: &FsContext, key: Key) -> Result {
         let why = if self.lowerdir_all.is_some() {
             "lowerdir+ and datadir+ cannot be combined with lowerdir"
@@ -386,6 +391,7 @@ impl Options {
     ///
     /// `EINVAL`: they contradict each other, or ask for what is not there; `EPERM`: the mounter
     /// may not use what they ask for. Logged.
+    #[inline(never)]
     pub(super) fn verify(&mut self, context: &FsContext) -> Result<Config> {
         let mut config = self.config;
         config.upper = self.upper.is_some();
@@ -418,6 +424,7 @@ impl Options {
 ///
 /// An option that has no effect on the mount, as `redirect_dir=on` on one without an upper
 /// layer, is fine.
+#[inline(never)]
 fn check_supported(context: &FsContext, config: &Config) -> Result {
     let missing = if config.metacopy {
         "metacopy=on"
@@ -438,6 +445,7 @@ fn check_supported(context: &FsContext, config: &Config) -> Result {
 }
 
 /// An option of a remount. `mount(2)` always ignored them all; `fspick(2)` is told.
+#[inline(never)]
 fn refuse_change(context: &FsContext) -> Result {
     if context.is_old_api() {
         return Ok(());
@@ -454,6 +462,7 @@ fn name_of_key(key: Key) -> &'static str {
 }
 
 /// Looks a layer up.
+#[inline(never)]
 fn resolve(context: &FsContext, name: &CStr) -> Result<Path> {
     if name.is_empty() {
         return Err(context.refuse(EINVAL, fmt!("a layer has an empty name")));
@@ -468,6 +477,7 @@ fn resolve(context: &FsContext, name: &CStr) -> Result<Path> {
 }
 
 /// Can `path` be a layer of this mount at all? All layers are case-folding or none is.
+#[inline(never)]
 fn check_dir(casefold: &mut Option<bool>, context: &FsContext, path: &Path, name: &CStr) -> Result {
     let dentry = path.dentry();
     let name = Name(name.to_bytes());
@@ -490,6 +500,7 @@ fn check_dir(casefold: &mut Option<bool>, context: &FsContext, path: &Path, name
 
 /// Can `layer` be an upper or work directory? Asked again when the superblock is made: mount
 /// attributes may change until then.
+#[inline(never)]
 fn check_writable(context: &FsContext, layer: &NamedPath) -> Result {
     let name = Name(layer.name.to_bytes());
     if layer.path.dentry().has_real() {

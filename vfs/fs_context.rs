@@ -148,6 +148,7 @@ impl FsContext {
     /// Says why the mount fails with `error`: in the kernel log, and where the user of `fsopen(2)`
     /// reads it.
     #[must_use]
+    #[cold]
     #[inline(never)]
     pub(crate) fn refuse(&self, error: Error, why: fmt::Arguments<'_>) -> Error {
         pr_err!("{}\n", why);

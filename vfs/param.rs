@@ -162,6 +162,7 @@ impl<'a> Given<'a> {
 ///
 /// `EINVAL` if there is no such option or its value is of the wrong kind, which is logged;
 /// `ENOPARAM` for the option `source`, which the VFS knows.
+#[inline(never)]
 pub(crate) fn find<'a, K: Copy>(
     table: &[Parameter<K>],
     context: &FsContext,
