@@ -56,6 +56,7 @@ use crate::{
             SetAttr,
             Stat, //
         },
+        store::set_len, //
     },
     xattr::{
         check_set,
@@ -203,7 +204,7 @@ fn read_value(
     value: &mut KVVec<u8>,
 ) -> Result<usize> {
     if value.len() < FIRST_VALUE {
-        value.resize(FIRST_VALUE, 0, GFP_KERNEL)?;
+        set_len(value, FIRST_VALUE)?;
     }
     match from.getxattr_raw(m, name, value) {
         Err(error) if error == ERANGE => {}
@@ -213,7 +214,7 @@ fn read_value(
     if len <= value.len() {
         return Err(EIO);
     }
-    value.resize(len, 0, GFP_KERNEL)?;
+    set_len(value, len)?;
     from.getxattr_raw(m, name, value)
         .map_err(|error| if error == ERANGE { EIO } else { error })
 }

@@ -30,6 +30,7 @@ use super::{
         Stat,
         StatFs, //
     },
+    store,
     super_block::SuperBlock,
     text::c_str, //
 };
