@@ -223,7 +223,9 @@ proptest! {
     fn nesting_hides_nothing_and_shows_nothing(name in name(), levels in 1usize..6) {
         for space in BOTH {
             // Exactly the prefix is not the handler's, and stays as it is.
-            prop_assume!(name.as_bytes() != space.prefix());
+            if name.as_bytes() == space.prefix() {
+                continue;
+            }
             let mut stack = vec![name.clone()];
             for _ in 0..levels {
                 let below = real(space, stack.last().unwrap()).unwrap();
