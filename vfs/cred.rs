@@ -39,11 +39,6 @@ impl<'m> Mounter<'m> {
     pub(crate) fn cred(&self) -> &'m Credential {
         self.cred
     }
-
-    /// May the mounter open objects by file handle (CAP_DAC_READ_SEARCH)?
-    pub(crate) fn can_decode_handles(&self) -> bool {
-        capable_dac_read_search()
-    }
 }
 
 /// The credentials of the task that called into the overlay, while the mounter's are in force.
@@ -210,12 +205,6 @@ pub(crate) fn security_copy_up_xattr(
     }
 }
 
-/// The credentials in force now.
-pub(crate) fn current_cred() -> ARef<Credential> {
-    // SAFETY: the task's credentials are alive; `from` takes a count of its own.
-    unsafe { Credential::from_ptr(bindings::current_cred()) }.into()
-}
-
 /// Credentials for a mount: a copy of those in force without CAP_SYS_RESOURCE, so that quotas
 /// and reserved blocks of the upper filesystem are honoured.
 pub(crate) fn prepare_mounter_cred() -> Result<ARef<Credential>> {
@@ -247,12 +236,6 @@ pub(crate) fn capable_dac_read_search() -> bool {
 pub(crate) fn may_list_trusted() -> bool {
     // SAFETY: no requirements.
     unsafe { bindings::capable_noaudit(bindings::CAP_SYS_ADMIN as i32) }
-}
-
-/// Is the task in the initial user namespace?
-pub(crate) fn in_initial_user_ns() -> bool {
-    // SAFETY: no requirements.
-    unsafe { bindings::current_is_init_user_ns() }
 }
 
 /// Have owner and group of `stat` a name in the current user namespace?

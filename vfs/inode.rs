@@ -34,12 +34,8 @@ pub(crate) mod mode {
     pub(crate) const S_IFCHR: u16 = 0o020000;
     /// FIFO.
     pub(crate) const S_IFIFO: u16 = 0o010000;
-    /// Set user id on execution.
-    pub(crate) const S_ISUID: u16 = 0o4000;
     /// Set group id on execution; inherit the group in a directory.
     pub(crate) const S_ISGID: u16 = 0o2000;
-    /// Permission bits with set-id and sticky bits.
-    pub(crate) const S_IALLUGO: u16 = 0o7777;
 }
 
 /// Inode flags (`i_flags`).
@@ -64,8 +60,6 @@ pub(crate) mod iflag {
 pub(crate) mod may {
     use super::bindings;
 
-    /// To search a directory or to execute.
-    pub(crate) const EXEC: i32 = bindings::MAY_EXEC as i32;
     /// To write.
     pub(crate) const WRITE: i32 = bindings::MAY_WRITE as i32;
     /// To read.
@@ -74,8 +68,6 @@ pub(crate) mod may {
     pub(crate) const APPEND: i32 = bindings::MAY_APPEND as i32;
     /// To open.
     pub(crate) const OPEN: i32 = bindings::MAY_OPEN as i32;
-    /// In a path walk under RCU.
-    pub(crate) const NOT_BLOCK: i32 = bindings::MAY_NOT_BLOCK as i32;
 }
 
 /// What an inode is.
@@ -228,11 +220,6 @@ impl Inode {
         self.file_type() == FileType::Regular
     }
 
-    /// A symbolic link?
-    pub(crate) fn is_symlink(&self) -> bool {
-        self.file_type() == FileType::Symlink
-    }
-
     /// A character device 0:0?
     pub(crate) fn is_whiteout_device(&self) -> bool {
         self.file_type() == FileType::CharDevice && self.rdev() == Dev::WHITEOUT
@@ -262,16 +249,6 @@ impl Inode {
     /// Flags, see [`iflag`].
     pub(crate) fn flags(&self) -> u32 {
         read_field!(self, i_flags)
-    }
-
-    /// Generation number.
-    pub(crate) fn generation(&self) -> u32 {
-        read_field!(self, i_generation)
-    }
-
-    /// Immutable?
-    pub(crate) fn is_immutable(&self) -> bool {
-        self.flags() & iflag::IMMUTABLE != 0
     }
 
     /// Append-only?
@@ -328,11 +305,6 @@ impl Inode {
     /// The same inode?
     pub(crate) fn ptr_eq(&self, other: &Inode) -> bool {
         core::ptr::eq(self, other)
-    }
-
-    /// The address, as a key that is never followed.
-    pub(crate) fn key(&self) -> usize {
-        self.as_ptr() as usize
     }
 
     /// Marks a directory as upper or work directory of a mount. False if it is marked already.

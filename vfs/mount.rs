@@ -232,21 +232,6 @@ impl Path {
         }
     }
 
-    /// Reached through the same mount?
-    pub(crate) fn same_mount(&self, other: &Path) -> bool {
-        self.mnt.ptr_eq(&other.mnt)
-    }
-
-    /// Read-only, as a mount or as a superblock?
-    pub(crate) fn mnt_is_readonly(&self) -> bool {
-        self.mnt.is_readonly()
-    }
-
-    /// What statfs(2) says.
-    pub(crate) fn statfs(&self, m: &Mounter<'_>, stat: &mut StatFs) -> Result {
-        self.as_real().statfs(m, stat)
-    }
-
     /// How the task sees the place, for show_options.
     ///
     /// # Errors
@@ -488,16 +473,6 @@ macro_rules! layer_type {
         }
 
         impl $name<Dentry> {
-            /// Borrows a C dentry of this layer.
-            ///
-            /// # Safety
-            ///
-            /// `ptr` must be valid, with a count that is held for `'a`.
-            pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::dentry) -> &'a Self {
-                // SAFETY: the caller proves that it is valid.
-                Self::new_ref(unsafe { Dentry::from_raw(ptr) })
-            }
-
             /// Says of which layer an owned dentry is.
             pub(super) fn new_owned(inner: ARef<Dentry>) -> ARef<Self> {
                 // SAFETY: the type is transparent; the count moves along.
@@ -661,11 +636,6 @@ impl<'a> RealPath<'a> {
     /// An object of a lower layer.
     pub(crate) fn lower(mnt: &'a LowerMount, dentry: &'a Lower<Dentry>) -> Self {
         Self { mnt, dentry }
-    }
-
-    /// The mount.
-    pub(crate) fn mnt(&self) -> &'a Mount {
-        self.mnt
     }
 
     /// The dentry.
@@ -921,11 +891,6 @@ impl<'a> RealPath<'a> {
         let path = self.raw();
         // SAFETY: a valid path.
         unsafe { bindings::touch_atime(&path) };
-    }
-
-    /// Does the security module want the extended attribute copied up? `Ok(false)`: leave it out.
-    pub(crate) fn copy_up_xattr(&self, m: &Mounter<'_>, name: &CStr) -> Result<bool> {
-        super::cred::security_copy_up_xattr(m, self.dentry, name)
     }
 
     /// What statfs(2) says.

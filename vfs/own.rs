@@ -243,14 +243,6 @@ impl<F: FileSystem> FsInode<F> {
         unsafe { bindings::inode_has_other_alias(self.as_ptr(), dentry.as_ptr()) }
     }
 
-    /// Any name of it in the dcache.
-    pub(crate) fn find_any_alias(&self) -> Option<ARef<FsDentry<F>>> {
-        // SAFETY: the inode is live; the result is counted.
-        let alias = NonNull::new(unsafe { bindings::d_find_any_alias(self.as_ptr()) })?;
-        // SAFETY: an alias of an inode of `F` is a dentry of `F`; the count is ours.
-        Some(unsafe { ARef::from_raw(alias.cast()) })
-    }
-
     /// May the caller access it so (`MAY_*`), by mode bits and ACL?
     pub(crate) fn generic_permission(&self, idmap: &IdMap, mask: i32) -> Result {
         // SAFETY: both are live.
@@ -415,11 +407,6 @@ impl EntryFlags {
         self.update(|flags| flags | bit);
     }
 
-    /// Clears the bits of `bit` (a mask).
-    pub(crate) fn clear(&self, bit: usize) {
-        self.update(|flags| flags & !bit);
-    }
-
     fn update(&self, f: impl Fn(usize) -> usize) {
         let mut old = self.0.load(Acquire);
         while let Err(now) = self.0.cmpxchg(old, f(old), Full) {
@@ -501,13 +488,6 @@ impl<F: FileSystem> FsDentry<F> {
         unsafe { ARef::from_raw(parent.cast()) }
     }
 
-    /// The root of the superblock?
-    pub(crate) fn is_root(&self) -> bool {
-        // SAFETY: d_parent of a live dentry is never null; only compared.
-        let parent = unsafe { (*self.as_raw()).d_parent };
-        core::ptr::eq(parent, self.as_raw())
-    }
-
     /// What is remembered about the name.
     pub(crate) fn entry_flags(&self) -> &EntryFlags {
         // SAFETY: projecting a field of a live dentry.
@@ -578,11 +558,6 @@ impl<'a, F: FileSystem> Child<'a, F> {
             // SAFETY: as above.
             dentry: unsafe { FsDentry::from_raw(ptr) },
         }
-    }
-
-    /// The dentry, for as long as the parent is locked.
-    pub(crate) fn dentry(&self) -> &'a FsDentry<F> {
-        self.dentry
     }
 
     /// The name: 1 to 255 bytes, no `/`, no NUL.
@@ -937,11 +912,6 @@ impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
     pub(crate) fn set_readonly(&mut self) {
         // SAFETY: ours to write.
         unsafe { (*self.raw()).s_flags |= bindings::SB_RDONLY };
-    }
-
-    /// Is it to be read-only?
-    pub(crate) fn is_readonly(&self) -> bool {
-        self.sb.is_readonly()
     }
 
     /// Files without security attributes are remembered as such.

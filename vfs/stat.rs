@@ -35,8 +35,6 @@ pub(crate) const STATX_MTIME: u32 = bindings::STATX_MTIME;
 pub(crate) const STATX_NLINK: u32 = bindings::STATX_NLINK;
 /// Request mask: inode number.
 pub(crate) const STATX_INO: u32 = bindings::STATX_INO;
-/// Request mask: number of blocks.
-pub(crate) const STATX_BLOCKS: u32 = bindings::STATX_BLOCKS;
 /// Query flag: as stat(2) would.
 pub(crate) const AT_STATX_SYNC_AS_STAT: u32 = bindings::AT_STATX_SYNC_AS_STAT;
 
@@ -115,11 +113,6 @@ impl Stat {
         self.0.ino = ino;
     }
 
-    /// Device that holds the object.
-    pub(crate) fn dev(&self) -> u32 {
-        self.0.dev
-    }
-
     /// Sets the device that holds the object.
     pub(crate) fn set_dev(&mut self, dev: u32) {
         self.0.dev = dev;
@@ -138,16 +131,6 @@ impl Stat {
     /// Sets the size in bytes.
     pub(crate) fn set_size(&mut self, size: i64) {
         self.0.size = size;
-    }
-
-    /// Space in units of 512 bytes.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.0.blocks
-    }
-
-    /// Sets the space in units of 512 bytes.
-    pub(crate) fn set_blocks(&mut self, blocks: u64) {
-        self.0.blocks = blocks;
     }
 
     /// Takes the immutable and append-only attributes from `inode` (generic_fill_statx_attr()).
@@ -172,10 +155,6 @@ pub(crate) mod attr {
 
     /// Permissions.
     pub(crate) const MODE: u32 = bindings::ATTR_MODE;
-    /// Owner.
-    pub(crate) const UID: u32 = bindings::ATTR_UID;
-    /// Group.
-    pub(crate) const GID: u32 = bindings::ATTR_GID;
     /// Size.
     pub(crate) const SIZE: u32 = bindings::ATTR_SIZE;
     /// Drop the set-user-id bit.
@@ -277,19 +256,6 @@ impl AttrChange {
     /// Leaves these attributes ([`attr`]) alone.
     pub(crate) fn remove(&mut self, mask: u32) {
         self.0.ia_valid &= !mask;
-    }
-
-    /// The new size in bytes, if it changes.
-    pub(crate) fn size(&self) -> Option<i64> {
-        self.has(attr::SIZE).then_some(self.0.ia_size)
-    }
-
-    /// The open file that the change comes through, if any.
-    pub(crate) fn file(&self) -> Option<&kernel::fs::File> {
-        let file = self.0.ia_file;
-        // SAFETY: with ATTR_FILE the caller of ->setattr holds the file open for the call.
-        (self.has(attr::FILE) && !file.is_null())
-            .then(|| unsafe { kernel::fs::File::from_raw_file(file) })
     }
 
     /// The checks of POSIX on `dentry` for the caller (setattr_prepare()). Needs the i_rwsem.
