@@ -209,8 +209,8 @@ impl<'a> Handle<'a> {
         Ok(())
     }
 
-    /// Appends the handle to `out` that NFS export gives out with the type [`FILEID_V1`]. Its length
-    /// is a multiple of four if that of the file identifier is.
+    /// Appends the handle to `out` that NFS export gives out with the type [`FILEID_V1`]. Its
+    /// length is a multiple of four if that of the file identifier is.
     ///
     /// On an error `out` may hold a part of it.
     pub(crate) fn encode_wire(&self, out: &mut impl Store<u8>) -> Result<(), EncodeError> {

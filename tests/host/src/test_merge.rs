@@ -384,7 +384,8 @@ proptest! {
         let (lowest, above) = layers.split_last().unwrap();
         let mut order: Vec<&str> = lowest.iter().map(|(name, _)| &name[..]).collect();
         let mut seen: HashSet<&str> = order.iter().copied().collect();
-        order.extend(above.iter().flatten().map(|(name, _)| &name[..]).filter(|name| seen.insert(name)));
+        let all_above = above.iter().flatten().map(|(name, _)| &name[..]);
+        order.extend(all_above.filter(|name| seen.insert(name)));
         let expected: Vec<(String, u64, bool)> = order
             .iter()
             .map(|name| {
