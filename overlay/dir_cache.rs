@@ -444,12 +444,10 @@ impl Whiteouts {
 
     /// There is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.names().next().is_none()
-    }
-
-    fn names(&self) -> impl Iterator<Item = &[u8]> {
-        let views = self.0.iter().flat_map(|names| names.iter());
-        views.filter(is_upper_whiteout).map(|view| view.name)
+        match &self.0 {
+            Some(names) => !names.iter().any(|view| is_upper_whiteout(&view)),
+            None => true,
+        }
     }
 }
 
@@ -483,11 +481,11 @@ pub(crate) fn cleanup_whiteouts(
     upper: &Upper<Dentry>,
     list: &Whiteouts,
 ) {
-    let Ok(mnt) = ms.upper_mnt() else {
+    let (Ok(mnt), Some(names)) = (ms.upper_mnt(), &list.0) else {
         return;
     };
-    for name in list.names() {
-        match upper.lookup(m, mnt, name) {
+    for view in names.iter().filter(is_upper_whiteout) {
+        match upper.lookup(m, mnt, view.name) {
             Ok(whiteout) if !whiteout.is_negative() => {
                 // Failures are logged there.
                 let _ = temp::cleanup(ms, m, w, upper, &whiteout);
@@ -496,7 +494,7 @@ pub(crate) fn cleanup_whiteouts(
             Err(error) => err_limited!(
                 "lookup '{}/{}' failed ({})\n",
                 upper.log_name(),
-                log::Name(name),
+                log::Name(view.name),
                 error.to_errno()
             ),
         }
