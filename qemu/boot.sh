@@ -47,7 +47,7 @@ guest=$OVL_CACHE/guest/current
 [ "$ko" = none ] || [ -s "$ko" ] || die "there is no module at $ko: build it with make, or give --ko"
 case $kernel in
 stock) : "${mem:=3072}" "${timeout:=1800}" ;;
-debug) : "${mem:=4096}" "${timeout:=5400}" append="kmemleak=on kasan_multi_shot reboot=t $append" ;;
+debug) : "${mem:=3072}" "${timeout:=5400}" append="kmemleak=on kasan_multi_shot reboot=t $append" ;;
 esac
 
 # One directory per run: what goes in, what comes out, and the console.

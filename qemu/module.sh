@@ -12,12 +12,14 @@ kind=${1:-stock}
 
 # The kernel's own make, told where things are; the rest comes as arguments.
 in_cached_tree() { # BUILD-TREE OUT ARG...
-	local tree=$1 out=$2 args
+	local tree=$1 out=$2 args at=/kernel/stock
 	shift 2
+	# A build tree knows its own place: where it was made.
+	[ "$kind" != debug ] || at=/kernel/debug
 	mapfile -t args <"$tree/make-arguments"
-	"$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$(kernel_dir)/linux:/kernel/linux:ro" "$tree:/kernel/${tree##*/}" \
+	"$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$(kernel_dir)/linux:/kernel/linux:ro" "$tree:$at" \
 		"$MODULE_DIR:/module:ro" "$out:/out" -- \
-		make -C "/kernel/${tree##*/}" "${args[@]}" M=/module MO=/out "-j$(jobs_n)" "$@"
+		make -C "$at" "${args[@]}" M=/module MO=/out "-j$(jobs_n)" "$@"
 }
 
 # A build tree that is not ours: is it one that can build Rust modules with this host?
