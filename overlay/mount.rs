@@ -118,7 +118,7 @@ impl MountState {
         cred: ARef<Credential>,
         tables: &'static Tables<Overlay>,
     ) -> Result<KBox<Self>> {
-        let state = Self {
+        let state = try_init!(Self {
             whiteouts: WhiteoutCache::new()?,
             names: LayerNames {
                 upper: None,
@@ -140,8 +140,8 @@ impl MountState {
             last_ino: Atomic::new(1),
             config,
             cred,
-        };
-        Ok(KBox::new(state, GFP_KERNEL_ACCOUNT)?)
+        }? Error);
+        KBox::init(state, GFP_KERNEL_ACCOUNT)
     }
 
     /// The state of a superblock.
