@@ -434,7 +434,7 @@ pub(crate) fn d_type_supported(m: &Mounter<'_>, dir: RealPath<'_>) -> Result<boo
 /// The whiteouts in the upper part of a directory that shows no entry.
 ///
 /// They have to go before the upper part can be removed.
-pub(crate) struct Whiteouts(Option<Collected>);
+pub(crate) struct Whiteouts(Option<KBox<Collected>>);
 
 impl Whiteouts {
     /// None at all.
@@ -460,6 +460,7 @@ fn is_upper_whiteout(view: &View<'_>) -> bool {
 /// # Errors
 ///
 /// `ENOTEMPTY`; those of the layers, `ENOMEM`, `EINTR`.
+#[inline(never)]
 pub(crate) fn check_empty(dir: &OvlDentry) -> Result<Whiteouts> {
     let ms = MountState::of(dir.super_());
     let names = ms.with_mounter(|m| read_merged(m, ms, dir))?;
@@ -469,7 +470,7 @@ pub(crate) fn check_empty(dir: &OvlDentry) -> Result<Whiteouts> {
     if !vacant {
         return Err(ENOTEMPTY);
     }
-    Ok(Whiteouts(Some(names)))
+    Ok(Whiteouts(Some(KBox::new(names, GFP_KERNEL)?)))
 }
 
 /// Removes the whiteouts of `list` from `upper`, a directory that is about to be removed. What

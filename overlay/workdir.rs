@@ -294,6 +294,7 @@ pub(crate) fn check_rename_whiteout(
 }
 
 /// Is the name a whiteout? It is removed then.
+#[inline(never)]
 fn find_whiteout(
     ms: &MountState,
     m: &Mounter<'_>,
