@@ -439,6 +439,7 @@ fn impure_entries(
 
 /// Reads an upper directory and looks up each entry; returns those whose inode number is another
 /// than the real one.
+#[inline(never)]
 fn changed_entries(m: &Mounter<'_>, ms: &MountState, dir: &OvlFile) -> Result<Collected> {
     let path = dir.inode().upper_path(ms).ok_or(EIO)?;
     let all = read_plain(m, path)?;
@@ -475,6 +476,7 @@ fn forget_impure(m: &Mounter<'_>, ms: &MountState, inode: &OvlInode) {
 
 /// Gives the caller the next entries of a directory in one layer, with other inode numbers where
 /// those of the layer are not the ones to show.
+#[inline(never)]
 fn iterate_translated(
     m: &Mounter<'_>,
     ms: &MountState,
