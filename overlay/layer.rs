@@ -44,7 +44,6 @@ use crate::{
 pub(crate) struct Layer {
     /// Keeps the root of the layer recognisable, so that a lookup that meets it below another layer
     /// fails; `None` while it is not set up. Released before the mount.
-    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// The layer's mount.
     pub(crate) mnt: LowerMount,
@@ -113,10 +112,8 @@ pub(crate) struct UpperLayer {
     /// The work area; `None` only while the mount is set up.
     pub(crate) base: Option<WorkBase>,
     /// Says to other overlays that the upper directory is in use; `None` if another one does.
-    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) in_use: Option<InUse>,
     /// Keeps the upper root recognisable.
-    #[expect(dead_code, reason = "held until it is dropped")]
     pub(crate) trap: Option<ARef<OvlInode>>,
     /// The layer's mount.
     pub(crate) mnt: UpperMount,

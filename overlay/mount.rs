@@ -50,6 +50,7 @@ use crate::{
         },
         dentry::Dentry,
         mount::{
+            Unmounting,
             Upper,
             UpperMount,
             UpperWrite,
@@ -80,6 +81,8 @@ pub(crate) struct MountState {
     pub(crate) names: LayerNames,
     /// The whiteout that others are links of.
     pub(crate) whiteouts: WhiteoutCache,
+    /// Where the mounts of the layers go at the end, all at once; with room for them.
+    pub(crate) unmounting: Unmounting,
     /// The upper layer, if there is one.
     pub(crate) upper: Option<UpperLayer>,
     /// The lower layers, topmost first.
@@ -105,6 +108,21 @@ pub(crate) struct MountState {
     cred: ARef<Credential>,
 }
 
+impl Drop for MountState {
+    fn drop(&mut self) {
+        if let Some(upper) = self.upper.take() {
+            // What is in the mount goes before the mount.
+            drop((upper.workdir, upper.base));
+            drop((upper.in_use, upper.trap));
+            self.unmounting.add_upper(upper.mnt);
+        }
+        while let Some(layer) = self.lowers.pop() {
+            drop(layer.trap);
+            self.unmounting.add_lower(layer.mnt);
+        }
+    }
+}
+
 impl MountState {
     /// A mount without layers, to be completed by its builder.
     ///
@@ -120,6 +138,7 @@ impl MountState {
     ) -> Result<KBox<Self>> {
         let state = try_init!(Self {
             whiteouts: WhiteoutCache::new()?,
+            unmounting: Unmounting::new(),
             names: LayerNames {
                 upper: None,
                 work: None,

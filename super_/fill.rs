@@ -60,6 +60,7 @@ use crate::{
         },
         inode::Inode,
         log::Name,
+        mount::Unmounting,
         own::SuperSetup,
         stat::StatFs,
         super_block::{
@@ -140,6 +141,7 @@ fn new_state(
     tables: &'static Tables<Overlay>,
 ) -> Result<KBox<MountState>> {
     let mut ms = MountState::new(config, cred::prepare_mounter_cred()?, tables)?;
+    ms.unmounting = Unmounting::with_capacity(options.lowers.len().saturating_add(1))?;
     ms.casefold = options.casefold();
     ms.names = options.take_names()?;
     Ok(ms)

@@ -10,6 +10,10 @@
 //! C headers: [`include/linux/mount.h`](srctree/include/linux/mount.h),
 //! [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
+mod unmount;
+
+pub(crate) use self::unmount::Unmounting;
+
 use super::{
     acl::{
         Acl,
@@ -312,8 +316,10 @@ impl Deref for PrivateMount {
 
 impl Drop for PrivateMount {
     fn drop(&mut self) {
-        // SAFETY: made by clone_private_mount(), which kern_unmount() undoes (fs/namespace.c).
-        unsafe { bindings::kern_unmount(self.0.as_ptr()) };
+        let mut mnt = self.0.as_ptr();
+        // SAFETY: made by clone_private_mount(), which this undoes (fs/namespace.c); unlike
+        // kern_unmount() it waits for an expedited grace period.
+        unsafe { bindings::kern_unmount_array(&mut mnt, 1) };
     }
 }
 
