@@ -90,6 +90,7 @@ pub fn errno_name(e: i32) -> String {
         (libc::EDQUOT, "EDQUOT"),
         (libc::EREMOTE, "EREMOTE"),
         (libc::ENXIO, "ENXIO"),
+        (libc::E2BIG, "E2BIG"),
     ];
     match known.iter().find(|k| k.0 == e) {
         Some(k) => k.1.to_string(),

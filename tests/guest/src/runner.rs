@@ -130,9 +130,27 @@ struct Notes {
     times: Vec<(u128, String)>,
 }
 
+/// The tests also run this program as one to be executed from an overlay.
+fn as_test_program() -> Option<ExitCode> {
+    use std::io::{Read, Write};
+    match std::env::args().nth(1)?.as_str() {
+        "--print-euid" => println!("{}", rustix::process::geteuid().as_raw()),
+        "--wait" => {
+            let mut out = std::io::stdout();
+            out.write_all(b"r").and_then(|()| out.flush()).ok()?;
+            let _ = std::io::stdin().read(&mut [0]);
+        }
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
+
 pub fn main() -> ExitCode {
     let mut argv = std::env::args();
     let prog = argv.next().unwrap_or_default();
+    if let Some(done) = as_test_program() {
+        return done;
+    }
     let (o, rest) = match parse(argv) {
         Ok(x) => x,
         Err(e) => {

@@ -283,6 +283,14 @@ pub fn lseek(f: &File, off: i64, whence: i32) -> io::Result<i64> {
     cvt(unsafe { libc::lseek(f.as_raw_fd(), off, whence) })
 }
 
+/// Which pages of a mapping are in memory.
+pub fn resident(m: &[u8]) -> io::Result<Vec<bool>> {
+    let mut v = vec![0u8; m.len().div_ceil(4096)];
+    // SAFETY: the vector has a byte for each page of the mapping.
+    cvt_int(unsafe { libc::mincore(m.as_ptr() as *mut _, m.len(), v.as_mut_ptr()) })?;
+    Ok(v.iter().map(|b| b & 1 == 1).collect())
+}
+
 /// A lock, as `fcntl` takes it.
 pub fn setlk(f: &File, cmd: i32, kind: i32, start: i64, len: i64) -> io::Result<()> {
     // SAFETY: `flock` is plain data, valid when zeroed.
@@ -411,19 +419,21 @@ pub fn ioctl0(f: &File, cmd: u64) -> io::Result<()> {
     cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), cmd as _, buf.as_mut_ptr()) }).map(drop)
 }
 
-/// The extents of a file, as (logical, physical, length), by `FS_IOC_FIEMAP`.
-pub fn fiemap(f: &File) -> io::Result<Vec<(u64, u64, u64)>> {
+/// One extent, as the kernel describes it.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    r64: [u64; 2],
+    flags: u32,
+    r32: [u32; 3],
+}
+
+/// At most 64 extents of a file, by `FS_IOC_FIEMAP`; written out first, if `sync`.
+fn extents(f: &File, sync: bool) -> io::Result<Vec<Extent>> {
     const N: usize = 64;
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Extent {
-        logical: u64,
-        physical: u64,
-        length: u64,
-        r64: [u64; 2],
-        flags: u32,
-        r32: [u32; 3],
-    }
     #[repr(C)]
     struct Map {
         start: u64,
@@ -437,7 +447,7 @@ pub fn fiemap(f: &File) -> io::Result<Vec<(u64, u64, u64)>> {
     let mut m = Map {
         start: 0,
         length: u64::MAX,
-        flags: 1,
+        flags: u32::from(sync),
         mapped: 0,
         count: N as u32,
         r: 0,
@@ -446,10 +456,20 @@ pub fn fiemap(f: &File) -> io::Result<Vec<(u64, u64, u64)>> {
     // SAFETY: the argument has the layout of `struct fiemap` with N extents.
     cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0xc020_660b, &mut m) })?;
     let n = (m.mapped as usize).min(N);
-    Ok(m.ext[..n]
+    Ok(m.ext[..n].to_vec())
+}
+
+/// The extents of a file on disk, as (logical, physical, length).
+pub fn fiemap(f: &File) -> io::Result<Vec<(u64, u64, u64)>> {
+    Ok(extents(f, true)?
         .iter()
         .map(|e| (e.logical, e.physical, e.length))
         .collect())
+}
+
+/// The flags of the extents of a file, as it is.
+pub fn fiemap_flags(f: &File) -> io::Result<Vec<u32>> {
+    Ok(extents(f, false)?.iter().map(|e| e.flags).collect())
 }
 
 /// A kernel AIO context.

@@ -16,32 +16,71 @@ mod prelude {
 }
 
 mod acl;
+mod atime;
 mod attr;
 mod copy_up;
 mod create;
 mod data;
+mod etxtbsy;
+mod file_flags;
 mod lookup;
+mod mount_options;
+mod page_cache;
+mod permission;
 mod readdir;
+mod remount;
 mod remove;
 mod rename;
+mod show_options;
+mod statfs;
+mod sync;
 mod whiteout;
+mod xattr;
 
 use crate::runner::Case;
 
+const TABLES: &[&[Case]] = &[
+    lookup::TESTS,
+    whiteout::TESTS,
+    create::TESTS,
+    acl::TESTS,
+    copy_up::TESTS,
+    remove::TESTS,
+    rename::TESTS,
+    readdir::TESTS,
+    attr::TESTS,
+    data::TESTS,
+    permission::TESTS,
+    xattr::TESTS,
+    mount_options::TESTS,
+    atime::TESTS,
+    statfs::TESTS,
+    sync::TESTS,
+    show_options::TESTS,
+    remount::TESTS,
+    page_cache::TESTS,
+    etxtbsy::TESTS,
+    file_flags::TESTS,
+];
+
 /// Every row of the table.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [
-        lookup::TESTS,
-        whiteout::TESTS,
-        create::TESTS,
-        acl::TESTS,
-        copy_up::TESTS,
-        remove::TESTS,
-        rename::TESTS,
-        readdir::TESTS,
-        attr::TESTS,
-        data::TESTS,
-    ]
-    .into_iter()
-    .flatten()
+    TABLES.iter().copied().flatten()
+}
+
+use crate::check::{Errno, Skip, R};
+use crate::env::T;
+
+/// The result of using a feature that overlay_rs may lack: it must refuse it with EINVAL and a
+/// line in the log (or through the descriptor of the new mount API), and then the rest of the
+/// test is skipped. The kernel's own overlay has to have it.
+fn optional_mount(t: &T, r: R) -> R {
+    match r {
+        Err(e) if !t.intree() && e.errno() == Some(libc::EINVAL) => Err(Skip(format!(
+            "overlay_rs does not have it yet: {:?}",
+            t.kmsg_since()
+        ))
+        .into()),
+        r => r,
+    }
 }
