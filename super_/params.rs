@@ -312,7 +312,7 @@ impl Options {
                 false => Key::LowerDir,
             };
             let name = c_string(layer.escaped)?;
-            let path = resolve(context, &*unescape(&name)?)?;
+            let path = resolve(context, &unescape(&name)?)?;
             check_dir(&mut self.casefold, context, &path, &name)?;
             self.push_lower(key, NamedPath { name, path })?;
         }
@@ -323,7 +323,7 @@ impl Options {
     #[inline(never)]
     fn add_named(&mut self, context: &FsContext, key: Key, text: &CStr) -> Result {
         let path = if matches!(key, Key::UpperDir | Key::WorkDir) {
-            resolve(context, &*unescape(text)?)?
+            resolve(context, &unescape(text)?)?
         } else {
             resolve(context, text)?
         };
