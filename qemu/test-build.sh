@@ -3,6 +3,7 @@
 # Builds the tests with the toolchain tree's cargo: the guest's binary goes to
 # $OVL_BUILD/tests/ovl-tests, the host tests are built and left with cargo.
 # Crates and objects live in the cache, not in the checkout. Also run as
+#   test-build.sh fetch             only fetch the crates
 #   test-build.sh cargo ARG...      any cargo command in tests/
 . "$(dirname "$0")/lib.sh"
 
@@ -22,7 +23,7 @@ if [ "${1:-}" = cargo ]; then
 	exit
 fi
 
-build() {
+fetch() {
 	local said
 	# With the crates already here, no network is asked.
 	if ! cargo --offline fetch --locked 2>/dev/null && ! said=$(cargo fetch --locked 2>&1); then
@@ -31,9 +32,16 @@ build() {
 			die "tests/Cargo.lock is older than a Cargo.toml in tests/: let cargo update it, and commit it"
 		die "cargo could not fetch the crates that the tests use: is crates.io reachable from here?"
 	fi
+}
+build() {
+	fetch
 	cargo --offline build --locked --manifest-path guest/Cargo.toml
 	cargo --offline test --locked --manifest-path host/Cargo.toml --no-run
 	cp "$target/debug/ovl-tests" "$OVL_BUILD/tests/"
 }
 build_it() { step "building the tests (Rust, in the Debian tree)" "$OVL_BUILD/tests.log" build; }
-with_lock "tests-$(key "$MODULE_DIR")" build_it
+if [ "${1:-}" = fetch ]; then
+	fetch
+else
+	with_lock "tests-$(key "$MODULE_DIR")" build_it
+fi
