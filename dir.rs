@@ -33,6 +33,7 @@
 pub(crate) mod create;
 pub(crate) mod lookup;
 pub(crate) mod readdir;
+mod redirect;
 pub(crate) mod remove;
 pub(crate) mod rename;
 

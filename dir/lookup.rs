@@ -68,6 +68,7 @@ fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<
         upper: found.upper,
         lowers: found.lowers,
         indexed: false,
+        redirect: found.redirect,
     };
     let inode = get_inode(child.super_(), m, params)?.inode;
     if has_upper {

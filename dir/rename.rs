@@ -3,8 +3,9 @@
 //! `rename`, with `RENAME_NOREPLACE` and `RENAME_EXCHANGE`.
 //!
 //! Both ends are made objects of the upper first; then the upper renames. Where a lower layer has
-//! the old name, the upper leaves a whiteout there in the same step. A directory with a lower part
-//! stays where it is (`EXDEV`: user space copies it), because its lower part would not follow it.
+//! the old name, the upper leaves a whiteout there in the same step. What has a lower part that does
+//! not follow it gets a redirect to that part's place; with `redirect_dir` other than `on` such a
+//! directory stays where it is instead (`EXDEV`: user space copies it).
 //!
 //! Source of the facts: `ovl_rename`, `ovl_rename_start` and `ovl_rename_upper` in
 //! `fs/overlayfs/dir.c`.
@@ -13,7 +14,7 @@
 
 use super::{
     create::set_opaque_or,
-    is_pure_upper, matches_upper,
+    is_pure_upper, matches_upper, redirect,
     remove::{
         clear_if_needed,
         lost_name, //
@@ -94,8 +95,8 @@ impl Access<'_> {
 
 /// Renames `old` to `new`.
 ///
-/// `EINVAL` for flags other than these two, `EXDEV` for a directory that has a lower part or has
-/// to be marked and cannot, `ENOTEMPTY`, `ESTALE` if the upper is not what the overlay knows it to
+/// `EINVAL` for flags other than these two, `EXDEV` for a directory that has to get a redirect or
+/// another mark and cannot, `ENOTEMPTY`, `ESTALE` if the upper is not what the overlay knows it to
 /// be; otherwise what copy-up and the upper file system say.
 pub(crate) fn rename(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -> Result {
     let ms = MountState::of(old.super_());
@@ -126,7 +127,8 @@ fn prepare(old: &OvlDentry, new: &OvlDentry, flags: RenameFlags) -> Result<Plan>
         return Err(EINVAL);
     }
     let exchange = flags.contains(RenameFlags::EXCHANGE);
-    if !can_move(old) || (exchange && !can_move(new)) {
+    let ms = old.mount();
+    if !can_move(ms, old) || (exchange && !can_move(ms, new)) {
         return Err(EXDEV);
     }
     Ok(Plan {
@@ -158,9 +160,10 @@ fn choose_whiteouts(old: &OvlChild<'_>, new: &OvlChild<'_>, plan: &mut Plan) -> 
     Ok(())
 }
 
-/// A directory with a lower part cannot leave its place: the lower part would not follow.
-fn can_move(dentry: &OvlDentry) -> bool {
-    !dentry.is_dir() || !is_merge_or_lower(dentry)
+/// A directory with a lower part cannot leave its place without a redirect: the lower part would not
+/// follow.
+fn can_move(ms: &MountState, dentry: &OvlDentry) -> bool {
+    ms.makes_redirects() || !dentry.is_dir() || !is_merge_or_lower(dentry)
 }
 
 /// Is what the user sees under this name not the upper object alone?
@@ -247,8 +250,9 @@ fn verify_ends(
     Ok(())
 }
 
-/// Marks directories that move below a merged one, so that they do not become merged themselves
-/// with something that has their new name.
+/// Marks what would be something else under its new name: an object with a lower part gets a
+/// redirect to that; a directory that moves below a merged one becomes opaque, so that it is not
+/// merged with something that has its new name.
 #[inline(never)]
 fn mark_ends(
     ms: &MountState,
@@ -276,8 +280,7 @@ fn mark_moved(
     upper: &Upper<Dentry>,
 ) -> Result {
     if is_merge_or_lower(dentry) {
-        // Its lower part would be found again only with a redirect.
-        return Err(EXDEV);
+        return redirect::set(ms, m, w, dentry, to);
     }
     if dentry.is_dir() && !dentry.is_opaque() && to.path_kind().merge {
         set_opaque_or(ms, m, w, dentry, upper, EXDEV)?;

@@ -74,6 +74,8 @@ pub(crate) struct InodeParams<'sb> {
     pub(crate) lowers: KVec<LowerPath>,
     /// The object has an entry in the index.
     pub(crate) indexed: bool,
+    /// The redirect of the upper part.
+    pub(crate) redirect: Option<KVec<u8>>,
 }
 
 /// An inode, and whether it was made now.
@@ -236,6 +238,7 @@ fn make(
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
     new.inode().set_parts(params.upper, params.lowers)?;
+    new.inode().set_redirect(params.redirect);
 
     let inode = new.inode();
     let real = inode.real_path(ms)?;
@@ -338,6 +341,7 @@ pub(crate) fn instantiate_new(
         upper: Some(upper),
         lowers: KVec::new(),
         indexed: false,
+        redirect: None,
     };
     let Obtained { inode, is_new } = get_inode(dentry.super_(), m, params)?;
     if is_new {

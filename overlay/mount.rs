@@ -260,6 +260,11 @@ impl MountState {
         self.config.follows_redirects()
     }
 
+    /// Directories that have a lower part are renamed with a redirect.
+    pub(crate) fn makes_redirects(&self) -> bool {
+        self.config.makes_redirects()
+    }
+
     /// An inode number that does not fit beside the layer's is to be reported.
     pub(crate) fn xino_warn(&self) -> bool {
         self.config.xino == Xino::On

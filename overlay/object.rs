@@ -13,7 +13,8 @@
 //! The object's mutex ([`OvlInode::object_lock`]) orders copy-up, changes of the link count and other
 //! things that must happen once. It nests inside the inode's `i_rwsem` and outside of write access
 //! to the upper layer (`fs/overlayfs/inode.c`, above `OVL_MAX_NESTING`). The directory version is
-//! read and changed with the inode's `i_rwsem` held.
+//! read and changed with the inode's `i_rwsem` held. The spinlock of the redirect nests inside of
+//! `d_lock`.
 
 #![forbid(unsafe_code)]
 
@@ -146,6 +147,8 @@ pub(crate) struct Object {
     flags: Atomic<u32>,
     version: Atomic<u64>,
     #[pin]
+    redirect: SpinLock<Option<KVec<u8>>>,
+    #[pin]
     dir_cache: SpinLock<Option<Arc<DirCache>>>,
     #[pin]
     lock: ObjectMutex,
@@ -158,6 +161,7 @@ impl InodeData for Object {
             lowers: SetOnce::new(),
             flags: Atomic::new(0),
             version: Atomic::new(0),
+            redirect <- new_spinlock!(None, "overlay_rs::redirect"),
             dir_cache <- new_spinlock!(None, "overlay_rs::dir_cache"),
             lock <- ObjectMutex::new(),
         })
@@ -389,6 +393,20 @@ impl OvlInode {
     /// Sets or forgets what was collected. Needs the inode's `i_rwsem` exclusively.
     pub(crate) fn set_dir_cache(&self, cache: Option<Arc<DirCache>>) {
         drop(self.data().replace_dir_cache(cache));
+    }
+
+    /// Passes the redirect of the upper part to `f`, if it has one. `f` must not sleep.
+    pub(crate) fn with_redirect<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.data().redirect.lock().as_deref().map(f)
+    }
+
+    /// Notes the redirect that the upper part has.
+    pub(crate) fn set_redirect(&self, redirect: Option<KVec<u8>>) {
+        // What was there is freed when the lock is not held any more.
+        drop(core::mem::replace(
+            &mut *self.data().redirect.lock(),
+            redirect,
+        ));
     }
 
     /// The mutex of the object.

@@ -87,6 +87,8 @@ pub(crate) struct Found {
     /// The lower parts, topmost first. For an object that is no directory and has an upper part:
     /// the lower object it was copied from.
     pub(crate) lowers: KVec<LowerPath>,
+    /// The redirect of the upper part.
+    pub(crate) redirect: Option<KVec<u8>>,
     /// The upper layer hides what lower layers have.
     pub(crate) opaque: bool,
     /// A lower part is a directory that may hold whiteouts in xattr form.
@@ -176,7 +178,7 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
 
     let mut upper = None;
     let mut origin = None;
-    let mut upper_redirected = false;
+    let mut upper_redirect = None;
     if let (Some(layer), Some(base)) = (&ms.upper, parent.upper()) {
         upper = search.in_layer(layer, base)?;
         if let Some(found) = upper.as_deref() {
@@ -187,17 +189,18 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
                 origin = find_origin(ms, m, layer, found)?;
             }
         }
-        upper_redirected = search.redirect.is_some();
+        upper_redirect = copy(&search.redirect)?;
     }
     let opaque = search.opaque;
 
-    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirected)?;
+    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirect.is_some())?;
     if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
         lowers.push(origin, GFP_KERNEL)?;
     }
     Ok(Found {
         upper,
         lowers,
+        redirect: upper_redirect,
         opaque,
         xwhiteouts: search.xwhiteouts,
     })
@@ -488,6 +491,16 @@ impl Search<'_> {
         // The parent of the upper directory may change; that of the name is locked.
         set_impure(ms, m, &write, self.child.parent_dentry())
     }
+}
+
+/// A copy of a path.
+fn copy(path: &Option<KVec<u8>>) -> Result<Option<KVec<u8>>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let mut copied = KVec::new();
+    copied.extend_from_slice(path, GFP_KERNEL)?;
+    Ok(Some(copied))
 }
 
 /// Takes the path that a step leads to, if it leads elsewhere, and returns what it found.

@@ -115,6 +115,7 @@ const TABLE: &[Parameter<Key>] = &[
 /// What a mount starts with, by the module parameters.
 pub(super) fn defaults() -> Defaults {
     Defaults {
+        redirect_dir: param::redirect_dir(),
         redirect_always_follow: param::redirect_always_follow(),
         xino_auto: param::xino_auto(),
         ..Defaults::STOCK
@@ -421,9 +422,6 @@ impl Options {
 }
 
 /// Refuses a mount that would use a feature which is not there: `EINVAL`.
-///
-/// An option that has no effect on the mount, as `redirect_dir=on` on one without an upper
-/// layer, is fine.
 #[inline(never)]
 fn check_supported(context: &FsContext, config: &Config) -> Result {
     let missing = if config.metacopy {
@@ -436,8 +434,6 @@ fn check_supported(context: &FsContext, config: &Config) -> Result {
         "nfs_export=on"
     } else if config.index {
         "index=on"
-    } else if config.upper && config.redirect_dir == RedirectMode::On {
-        "redirect_dir=on"
     } else {
         return Ok(());
     };

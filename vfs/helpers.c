@@ -447,6 +447,16 @@ const struct qstr *ovl_rs_helper_d_name(const struct dentry *dentry)
 	return &dentry->d_name;
 }
 
+void ovl_rs_helper_d_lock(struct dentry *dentry)
+{
+	spin_lock(&dentry->d_lock);
+}
+
+void ovl_rs_helper_d_unlock(struct dentry *dentry)
+{
+	spin_unlock(&dentry->d_lock);
+}
+
 /* --- attributes --- */
 
 void ovl_rs_helper_iattr_set_owner(struct iattr *attr, kuid_t uid, kgid_t gid)
@@ -538,13 +548,31 @@ void ovl_rs_helper_init_sync_kiocb(struct kiocb *kiocb, struct file *file)
 
 /* --- module parameters: defaults of mounts, changeable under /sys/module --- */
 
+static bool redirect_dir;
+module_param(redirect_dir, bool, 0644);
+MODULE_PARM_DESC(redirect_dir, "Rename directories that have a lower part, with a redirect");
+
 static bool redirect_always_follow = true;
 module_param(redirect_always_follow, bool, 0644);
 MODULE_PARM_DESC(redirect_always_follow, "Follow redirects even if redirect_dir is off");
 
+static unsigned short redirect_max = 256;
+module_param(redirect_max, ushort, 0644);
+MODULE_PARM_DESC(redirect_max, "Length that a redirect from the root may have when it is made");
+
 static bool xino_auto;
 module_param(xino_auto, bool, 0644);
 MODULE_PARM_DESC(xino_auto, "Extend inode numbers with the number of the layer where they fit");
+
+bool ovl_rs_helper_param_redirect_dir(void)
+{
+	return READ_ONCE(redirect_dir);
+}
+
+unsigned short ovl_rs_helper_param_redirect_max(void)
+{
+	return READ_ONCE(redirect_max);
+}
 
 bool ovl_rs_helper_param_redirect_always_follow(void)
 {

@@ -488,6 +488,29 @@ impl<F: FileSystem> FsDentry<F> {
         unsafe { ARef::from_raw(parent.cast()) }
     }
 
+    /// Calls `f` with the name that the dentry has in `parent`; `None` if it is in another
+    /// directory by now.
+    ///
+    /// The name and the directory cannot change while `f` runs, which must not sleep.
+    pub(crate) fn with_name_in<R>(
+        &self,
+        parent: &Dentry,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let raw = self.as_raw();
+        // SAFETY: the dentry is live.
+        unsafe { bindings::d_lock(raw) };
+        // SAFETY: d_parent is stable under d_lock (fs/dcache.c, __d_move()).
+        let same = core::ptr::eq(unsafe { (*raw).d_parent }, parent.as_ptr());
+        // SAFETY: the dentry is live.
+        let qstr = unsafe { bindings::d_name(raw) };
+        // SAFETY: as d_parent, the name is stable under d_lock.
+        let result = same.then(|| f(unsafe { dentry::qstr_bytes(qstr) }));
+        // SAFETY: taken above.
+        unsafe { bindings::d_unlock(raw) };
+        result
+    }
+
     /// What is remembered about the name.
     pub(crate) fn entry_flags(&self) -> &EntryFlags {
         // SAFETY: projecting a field of a live dentry.

@@ -192,6 +192,19 @@ pub(crate) fn find<'a, K: Copy>(
     Err(context.refuse(EINVAL, fmt!("unknown mount option '{}'", Name(name))))
 }
 
+/// The module parameter `redirect_dir`: `redirect_dir=on` is the default.
+pub(crate) fn redirect_dir() -> bool {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_redirect_dir() }
+}
+
+/// The module parameter `redirect_max`: the length that a redirect from the root may have when it
+/// is made.
+pub(crate) fn redirect_max() -> u16 {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_redirect_max() }
+}
+
 /// The module parameter `redirect_always_follow`: redirects are followed even by a mount that
 /// says `redirect_dir=off`.
 pub(crate) fn redirect_always_follow() -> bool {

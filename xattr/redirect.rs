@@ -2,7 +2,8 @@
 
 //! The redirect: where lower layers have an object under another name.
 //!
-//! Source of the facts: `ovl_get_redirect_xattr` in `fs/overlayfs/util.c`. What a redirect may look
+//! Source of the facts: `ovl_get_redirect_xattr` in `fs/overlayfs/util.c`, `ovl_set_redirect` in
+//! `fs/overlayfs/dir.c`. What a redirect may look
 //! like, and how it is composed, is in [`crate::rules::redirect`].
 
 #![forbid(unsafe_code)]
@@ -13,11 +14,16 @@ use crate::{
     rules::redirect::Redirect,
     vfs::{
         cred::Mounter,
+        dentry::Dentry,
         log::{
             self,
             warn_limited, //
         },
-        mount::RealPath, //
+        mount::{
+            RealPath,
+            Upper,
+            UpperWrite, //
+        }, //
     },
     xattr::{
         self,
@@ -68,4 +74,26 @@ pub(crate) fn read(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Resu
         return Err(error);
     }
     Ok(Some(stored))
+}
+
+/// Stores the redirect of an upper object.
+///
+/// # Errors
+///
+/// `EXDEV`, whatever the reason: user space copies then. The reason is logged.
+pub(crate) fn set(
+    format: &Format,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    upper: &Upper<Dentry>,
+    redirect: &[u8],
+) -> Result {
+    xattr::check_set(format, m, w, upper, Name::Redirect, redirect, Err(EXDEV)).map_err(|error| {
+        warn_limited!(
+            "failed to set redirect of '{}' ({})\n",
+            upper.log_name(),
+            error.to_errno()
+        );
+        EXDEV
+    })
 }
