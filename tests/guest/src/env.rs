@@ -67,11 +67,6 @@ impl T {
         }
     }
 
-    /// Whether the filesystem under test can share extents.
-    pub fn reflink(&self) -> bool {
-        self.fs == "xfs" || self.fs == "btrfs"
-    }
-
     /// A path in the test's own directory.
     pub fn p(&self, p: impl AsRef<Path>) -> PathBuf {
         self.dir.join(p)
@@ -102,7 +97,7 @@ impl T {
             work: Some(dir.join("work")),
             mnt: dir.join("m"),
             opts: OFF.into(),
-            flags: Cell::new(MountFlags::empty()),
+            flags: MountFlags::empty(),
         })
     }
 
@@ -161,14 +156,16 @@ impl T {
     }
 
     /// Fails unless the module under test has written a line with all these words since the last
-    /// look at the log.
+    /// look at the log. The modules word it differently: `a|b` is the one word or the other.
     #[track_caller]
     pub fn expect_log(&self, words: &[&str]) -> R {
         let at = std::panic::Location::caller();
         let lines = self.kmsg_since();
         let hit = lines.iter().any(|l| {
             let l = l.to_lowercase();
-            words.iter().all(|w| l.contains(&w.to_lowercase()))
+            words
+                .iter()
+                .all(|w| w.to_lowercase().split('|').any(|w| l.contains(w)))
         });
         if !hit {
             bail!(
@@ -200,7 +197,7 @@ pub struct Ovl {
     pub mnt: PathBuf,
     /// The options besides the layers.
     pub opts: String,
-    pub flags: Cell<MountFlags>,
+    pub flags: MountFlags,
 }
 
 /// `:`, `,` and `\` escaped, as lowerdir= wants it.
@@ -257,20 +254,20 @@ impl Ovl {
     #[track_caller]
     pub fn mount(&self) -> R {
         let o = format!("{},{}", self.layer_opts(), self.opts);
-        mount_raw(&self.ty, &self.mnt, &o, self.flags.get())
+        mount_raw(&self.ty, &self.mnt, &o, self.flags)
     }
 
     /// Mounts with these options after the usual ones.
     #[track_caller]
     pub fn mount_with(&self, more: &str) -> R {
         let o = format!("{},{},{more}", self.layer_opts(), self.opts);
-        mount_raw(&self.ty, &self.mnt, &o, self.flags.get())
+        mount_raw(&self.ty, &self.mnt, &o, self.flags)
     }
 
     /// Mounts with these options and no others.
     #[track_caller]
     pub fn mount_only(&self, opts: &str) -> R {
-        mount_raw(&self.ty, &self.mnt, opts, self.flags.get())
+        mount_raw(&self.ty, &self.mnt, opts, self.flags)
     }
 
     #[track_caller]

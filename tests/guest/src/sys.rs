@@ -666,9 +666,3 @@ pub fn ignore_signal(sig: i32) {
     // SAFETY: sets a disposition; no handler is involved.
     unsafe { libc::signal(sig, libc::SIG_IGN) };
 }
-
-/// New user and mount namespaces for this process, with uid 0 mapped to the caller's uid.
-pub fn unshare(flags: i32) -> io::Result<()> {
-    // SAFETY: no memory is involved.
-    cvt_int(unsafe { libc::unshare(flags) }).map(drop)
-}

@@ -29,10 +29,10 @@ fn atime(p: PathBuf) -> R<i64> {
 }
 
 fn lower_stays(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.low("a"), "x")?;
     f::utimes(o.low("a"), OLD, NEWER)?;
-    o.flags.set(MountFlags::STRICTATIME);
+    o.flags = MountFlags::STRICTATIME;
     o.mount()?;
     f::read(o.m("a"))?;
     check_eq!(atime(o.m("a"))?, OLD.0, "of the overlay file");
@@ -42,10 +42,10 @@ fn lower_stays(t: &T) -> R {
 }
 
 fn lower_stays_when_read_through_a_descriptor_of_before(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.low("a"), "x")?;
     f::utimes(o.low("a"), OLD, NEWER)?;
-    o.flags.set(MountFlags::STRICTATIME);
+    o.flags = MountFlags::STRICTATIME;
     o.mount()?;
     let h = f::open_ro(o.m("a"))?;
     f::chmod(o.m("a"), 0o600)?;
@@ -61,14 +61,14 @@ fn lower_stays_when_read_through_a_descriptor_of_before(t: &T) -> R {
 
 /// A file in the upper with these times, mounted with these flags.
 fn upper(t: &T, at: (i64, i64), mt: (i64, i64), flags: MountFlags) -> R<Ovl> {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.up("a"), "x")?;
     f::mkdir(o.up("d"))?;
     f::symlink("a", o.up("l"))?;
     for n in ["a", "d", "l"] {
         f::utimes(o.up(n), at, mt)?;
     }
-    o.flags.set(flags);
+    o.flags = flags;
     o.mount()?;
     Ok(o)
 }
@@ -85,12 +85,12 @@ fn upper_relatime(t: &T) -> R {
 }
 
 fn upper_relatime_recent(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.up("a"), "x")?;
     let now = f::stat(o.up("a"))?.mtime();
     f::utimes(o.up("a"), (now - 100, 0), OLD)?;
     // Set the change time aside too: relatime looks at it.
-    o.flags.set(MountFlags::RELATIME);
+    o.flags = MountFlags::RELATIME;
     o.mount()?;
     f::read(o.m("a"))?;
     let first = f::stat(o.m("a"))?;
@@ -195,7 +195,7 @@ fn atime_of_upper_filesystem_follows(t: &T) -> R {
     o.work = Some(d.join("work"));
     f::write(o.up("a"), "x")?;
     f::utimes(o.up("a"), OLD, NEWER)?;
-    o.flags.set(MountFlags::RELATIME);
+    o.flags = MountFlags::RELATIME;
     o.mount()?;
     f::read(o.m("a"))?;
     check!(atime(o.m("a"))? > NEWER.0);
@@ -203,10 +203,10 @@ fn atime_of_upper_filesystem_follows(t: &T) -> R {
 }
 
 fn copied_up_keeps_then_moves(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.low("a"), "x")?;
     f::utimes(o.low("a"), OLD, NEWER)?;
-    o.flags.set(MountFlags::RELATIME);
+    o.flags = MountFlags::RELATIME;
     o.mount()?;
     f::chmod(o.m("a"), 0o640)?;
     check_eq!(atime(o.m("a"))?, OLD.0, "after the copy-up");

@@ -18,11 +18,15 @@ mod prelude {
 mod acl;
 mod atime;
 mod attr;
+mod concurrency;
 mod copy_up;
+mod crash;
 mod create;
 mod data;
 mod etxtbsy;
 mod file_flags;
+mod foreign;
+mod interop;
 mod lookup;
 mod mount_options;
 mod page_cache;
@@ -34,6 +38,7 @@ mod rename;
 mod show_options;
 mod statfs;
 mod sync;
+mod unload;
 mod whiteout;
 mod xattr;
 
@@ -61,6 +66,11 @@ const TABLES: &[&[Case]] = &[
     page_cache::TESTS,
     etxtbsy::TESTS,
     file_flags::TESTS,
+    crash::TESTS,
+    interop::TESTS,
+    concurrency::TESTS,
+    foreign::TESTS,
+    unload::TESTS,
 ];
 
 /// Every row of the table.

@@ -141,9 +141,9 @@ fn default_permissions_is_accepted(t: &T) -> R {
 }
 
 fn read_only_flag(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     f::write(o.low("a"), "x")?;
-    o.flags.set(MountFlags::RDONLY);
+    o.flags = MountFlags::RDONLY;
     o.mount()?;
     check_err!(f::write(o.m("n"), "x"), EROFS);
     check_err!(f::append(o.m("a"), "x"), EROFS);
@@ -197,7 +197,7 @@ fn workdir_without_upper_is_ignored(t: &T) -> R {
     let mut o = t.layers(2)?;
     o.upper = None;
     o.mount()?;
-    t.expect_log(&["workdir", "useless"])?;
+    t.expect_log(&["workdir", "useless|does not use it"])?;
     check_eq!(
         f::ls(o.work.as_ref().unwrap())?,
         [""; 0],
@@ -208,35 +208,60 @@ fn workdir_without_upper_is_ignored(t: &T) -> R {
 
 fn one_lower_without_upper(t: &T) -> R {
     let o = t.ovl_ro(1)?;
-    refused!(t, o.mount(), EINVAL, ["at least 2 lowerdir"]);
+    refused!(
+        t,
+        o.mount(),
+        EINVAL,
+        ["at least 2 lowerdir|two lower layers are needed"]
+    );
     Ok(())
 }
 
 fn lower_missing(t: &T) -> R {
     let mut o = t.ovl()?;
     o.lowers = vec![t.p("missing")];
-    refused!(t, o.mount(), ENOENT, ["failed to resolve", "missing"]);
+    refused!(
+        t,
+        o.mount(),
+        ENOENT,
+        ["failed to resolve|cannot find", "missing"]
+    );
     Ok(())
 }
 
 fn second_lower_missing(t: &T) -> R {
     let mut o = t.layers(2)?;
     o.lowers[1] = t.p("missing");
-    refused!(t, o.mount(), ENOENT, ["failed to resolve", "missing"]);
+    refused!(
+        t,
+        o.mount(),
+        ENOENT,
+        ["failed to resolve|cannot find", "missing"]
+    );
     Ok(())
 }
 
 fn upper_missing(t: &T) -> R {
     let mut o = t.ovl()?;
     o.upper = Some(t.p("missing"));
-    refused!(t, o.mount(), ENOENT, ["failed to resolve", "missing"]);
+    refused!(
+        t,
+        o.mount(),
+        ENOENT,
+        ["failed to resolve|cannot find", "missing"]
+    );
     Ok(())
 }
 
 fn workdir_missing(t: &T) -> R {
     let mut o = t.ovl()?;
     o.work = Some(t.p("missing"));
-    refused!(t, o.mount(), ENOENT, ["failed to resolve", "missing"]);
+    refused!(
+        t,
+        o.mount(),
+        ENOENT,
+        ["failed to resolve|cannot find", "missing"]
+    );
     Ok(())
 }
 
@@ -276,7 +301,12 @@ fn workdir_inside_upper(t: &T) -> R {
     let mut o = t.ovl()?;
     f::mkdir(o.up("w"))?;
     o.work = Some(o.up("w"));
-    refused!(t, o.mount(), EINVAL, ["separate subtrees"]);
+    refused!(
+        t,
+        o.mount(),
+        EINVAL,
+        ["separate subtrees|inside the other", "workdir", "upperdir"]
+    );
     Ok(())
 }
 
@@ -285,14 +315,24 @@ fn upper_inside_workdir(t: &T) -> R {
     let u = o.work.clone().unwrap().join("u");
     f::mkdir(&u)?;
     o.upper = Some(u);
-    refused!(t, o.mount(), EINVAL, ["separate subtrees"]);
+    refused!(
+        t,
+        o.mount(),
+        EINVAL,
+        ["separate subtrees|inside the other", "workdir", "upperdir"]
+    );
     Ok(())
 }
 
 fn workdir_is_upper(t: &T) -> R {
     let mut o = t.ovl()?;
     o.work = o.upper.clone();
-    refused!(t, o.mount(), EINVAL, ["separate subtrees"]);
+    refused!(
+        t,
+        o.mount(),
+        EINVAL,
+        ["separate subtrees|inside the other", "workdir", "upperdir"]
+    );
     Ok(())
 }
 
@@ -321,9 +361,18 @@ fn upper_without_xattrs(t: &T) -> R {
     o.work = Some(p.join("w"));
     o.mount_only(&o.layer_opts())?;
     let log = t.kmsg_since().join("\n");
-    for w in ["failed to set xattr on upper", "redirect_dir=nofollow"] {
-        check!(log.contains(w), "the log says '{w}': {log}");
-    }
+    let said = [
+        "failed to set xattr on upper",
+        "cannot set xattrs on the upper",
+    ];
+    check!(
+        said.iter().any(|w| log.contains(w)),
+        "the log says that there are no xattrs: {log}"
+    );
+    check!(
+        log.contains("redirect_dir=nofollow"),
+        "the log says what follows: {log}"
+    );
     // What needs no attribute works.
     f::append(o.m("a"), "+")?;
     check_eq!(f::text(o.m("a"))?, "lower+");
@@ -340,7 +389,12 @@ fn upper_without_xattrs(t: &T) -> R {
 fn same_lower_twice(t: &T) -> R {
     let mut o = t.ovl()?;
     o.lowers = vec![o.lowers[0].clone(), o.lowers[0].clone()];
-    refused!(t, o.mount(), ELOOP, ["conflicting lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["conflicting lowerdir path|lowerdir is the root of another layer"]
+    );
     Ok(())
 }
 
@@ -348,14 +402,24 @@ fn lower_inside_lower(t: &T) -> R {
     let mut o = t.layers(2)?;
     f::mkdirs(o.lown(1, "deep/er"))?;
     o.lowers[0] = o.lown(1, "deep/er");
-    refused!(t, o.mount(), ELOOP, ["overlapping lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["overlapping lowerdir path|lowerdir is inside another layer"]
+    );
     Ok(())
 }
 
 fn lower_is_upper(t: &T) -> R {
     let mut o = t.ovl()?;
     o.lowers = vec![o.up("")];
-    refused!(t, o.mount(), ELOOP, ["conflicting lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["conflicting lowerdir path|lowerdir is the root of another layer"]
+    );
     Ok(())
 }
 
@@ -363,14 +427,24 @@ fn lower_inside_upper(t: &T) -> R {
     let mut o = t.ovl()?;
     f::mkdir(o.up("l"))?;
     o.lowers = vec![o.up("l")];
-    refused!(t, o.mount(), ELOOP, ["overlapping lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["overlapping lowerdir path|lowerdir is inside another layer"]
+    );
     Ok(())
 }
 
 fn lower_is_workdir(t: &T) -> R {
     let mut o = t.ovl()?;
     o.lowers = vec![o.work.clone().unwrap()];
-    refused!(t, o.mount(), ELOOP, ["conflicting lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["conflicting lowerdir path|lowerdir is the root of another layer"]
+    );
     Ok(())
 }
 
@@ -379,7 +453,12 @@ fn lower_inside_workdir(t: &T) -> R {
     let l = o.work.clone().unwrap().join("l");
     f::mkdir(&l)?;
     o.lowers = vec![l];
-    refused!(t, o.mount(), ELOOP, ["overlapping lowerdir path"]);
+    refused!(
+        t,
+        o.mount(),
+        ELOOP,
+        ["overlapping lowerdir path|lowerdir is inside another layer"]
+    );
     Ok(())
 }
 
@@ -417,7 +496,7 @@ fn upper_in_use(t: &T) -> R {
     t.kmsg_since();
     let p = sharing(t, &o, true)?;
     p.mount()?;
-    t.expect_log(&["upperdir is in-use", "undefined behavior"])
+    t.expect_log(&["upperdir is in-use|upperdir is in use", "undefined"])
 }
 
 fn upper_in_use_with_index(t: &T) -> R {
@@ -434,7 +513,7 @@ fn upper_in_use_with_index(t: &T) -> R {
         }
     }
     check_err!(r, EBUSY);
-    t.expect_log(&["upperdir is in-use"])?;
+    t.expect_log(&["upperdir is in-use|upperdir is in use"])?;
     Ok(())
 }
 
@@ -444,7 +523,7 @@ fn workdir_in_use(t: &T) -> R {
     t.kmsg_since();
     let p = sharing(t, &o, false)?;
     p.mount()?;
-    t.expect_log(&["workdir is in-use"])
+    t.expect_log(&["workdir is in-use|workdir is in use"])
 }
 
 fn lower_in_use_as_upper(t: &T) -> R {
@@ -454,7 +533,7 @@ fn lower_in_use_as_upper(t: &T) -> R {
     let mut p = t.ovl()?;
     p.lowers = vec![o.up("")];
     p.mount()?;
-    t.expect_log(&["lowerdir is in-use"])
+    t.expect_log(&["lowerdir is in-use|lowerdir is in use"])
 }
 
 fn in_use_ends_with_unmount(t: &T) -> R {
@@ -474,7 +553,7 @@ fn in_use_ends_with_unmount(t: &T) -> R {
     o.mount()?;
     let log = t.kmsg_since().join("\n");
     check!(
-        !log.contains("in-use"),
+        !log.contains("in-use") && !log.contains("in use"),
         "no mount holds the upper any more: {log}"
     );
     Ok(())
@@ -545,7 +624,7 @@ fn trailing_backslash_is_logged(t: &T) -> R {
         t,
         o.mount_only(&format!("lowerdir={l}\\")),
         EINVAL,
-        ["backslash"]
+        ["backslash|\\x5c"]
     );
     Ok(())
 }
@@ -557,7 +636,7 @@ fn leading_colon(t: &T) -> R {
         t,
         o.mount_only(&format!("lowerdir=:{l}")),
         EINVAL,
-        ["lower layer"]
+        ["lower layer|begins with ':'"]
     );
     Ok(())
 }
@@ -569,7 +648,7 @@ fn trailing_colon(t: &T) -> R {
         t,
         o.mount_only(&format!("lowerdir={l}:")),
         EINVAL,
-        ["colon"]
+        ["colon|unescaped ':'"]
     );
     Ok(())
 }
@@ -578,7 +657,7 @@ fn triple_colon(t: &T) -> R {
     let o = t.layers(2)?;
     let (a, b) = (o.lown(0, ""), o.lown(1, ""));
     let opts = format!("lowerdir={}:::{}", a.display(), b.display());
-    refused!(t, o.mount_only(&opts), EINVAL, ["colon"]);
+    refused!(t, o.mount_only(&opts), EINVAL, ["colon|unescaped ':'"]);
     Ok(())
 }
 
@@ -602,7 +681,7 @@ fn five_hundred_and_one_lowers(t: &T) -> R {
         &format!("lowerdir={}", l.join(":")),
         MountFlags::empty(),
     );
-    refused!(t, r, EINVAL, ["too many lower directories", "500"]);
+    refused!(t, r, EINVAL, ["too many", "500"]);
     Ok(())
 }
 
@@ -757,7 +836,7 @@ fn failed_mount_leaves_nothing(t: &T) -> R {
     check_eq!(
         t.kmsg_since()
             .iter()
-            .filter(|l| l.contains("in-use"))
+            .filter(|l| l.contains("in-use") || l.contains("in use"))
             .count(),
         0
     );

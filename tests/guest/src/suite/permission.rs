@@ -235,7 +235,7 @@ fn execute_permission(t: &T) -> R {
     })?;
     f::chmod(&p, 0o710)?;
     check_err!(
-        sys::as_user(1001, 1001, || Ok(drop(sys::run(&p, &[])?))),
+        sys::as_user(1001, 1001, || Ok(sys::run(&p, &[]).map(|_| ())?)),
         EACCES
     );
     Ok(())
@@ -366,11 +366,10 @@ fn mounter_without_dac_override_readdir(t: &T) -> R {
 }
 
 fn nodev_nosuid_noexec(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     prog(&o, 0o755)?;
     f::mknod(o.low("null"), FileType::CharacterDevice, 0o666, 1, 3)?;
-    o.flags
-        .set(MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOSUID);
+    o.flags = MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOSUID;
     o.mount()?;
     check_err!(
         sys::run(&o.m("prog"), &[]),
@@ -412,11 +411,11 @@ fn suid_program_runs_as_owner(t: &T) -> R {
 }
 
 fn suid_lost_with_nosuid(t: &T) -> R {
-    let o = t.ovl()?;
+    let mut o = t.ovl()?;
     prog(&o, 0o755)?;
     f::chown(o.low("prog"), 1234, 1234)?;
     f::chmod(o.low("prog"), 0o4755)?;
-    o.flags.set(MountFlags::NOSUID);
+    o.flags = MountFlags::NOSUID;
     o.mount()?;
     check_eq!(suid(&o, &o.m("prog"))?, 0);
     Ok(())

@@ -130,7 +130,10 @@ fn new_api_refuses_options(t: &T) -> R {
     let mut b = [0u8; 256];
     let n = rustix::io::read(&fd, &mut b)?;
     let m = String::from_utf8_lossy(&b[..n]).into_owned();
-    check!(m.contains("No changes allowed"), "message: {m}");
+    check!(
+        m.contains("No changes allowed") || m.contains("cannot be changed"),
+        "message: {m}"
+    );
     Ok(())
 }
 

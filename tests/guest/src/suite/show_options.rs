@@ -63,8 +63,8 @@ fn readonly_stack(t: &T) -> R {
 }
 
 fn read_only_mount(t: &T) -> R {
-    let o = t.ovl()?;
-    o.flags.set(MountFlags::RDONLY);
+    let mut o = t.ovl()?;
+    o.flags = MountFlags::RDONLY;
     o.mount()?;
     check!(shown(&o)?.starts_with("ro,lowerdir="), "{}", shown(&o)?);
     Ok(())

@@ -126,8 +126,8 @@ fn flags(t: &T) -> R {
             .contains(StatVfsMountFlags::RDONLY),
         "a read-only stack"
     );
-    let o = t.ovl()?;
-    o.flags.set(MountFlags::NOSUID);
+    let mut o = t.ovl()?;
+    o.flags = MountFlags::NOSUID;
     o.mount()?;
     let f = statvfs(o.root())?.f_flag;
     check!(f.contains(StatVfsMountFlags::NOSUID) && !f.contains(StatVfsMountFlags::RDONLY));
