@@ -4,7 +4,7 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test shell check install prepare clean purge help
+.PHONY: module run test shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
@@ -37,6 +37,9 @@ install: module ## install the module on this machine; then `mount -t overlay_rs
 
 prepare: ## only fill the cache, for the stock kernel or KERNEL=debug
 	@$(S)/prepare.sh $(if $(filter debug,$(KERNEL)),debug,demo)
+
+update: ## ask the archive again which kernel is the newest supported one
+	@$(S)/kernel.sh update
 
 clean: ## remove what was built in the checkout; the cache stays
 	@$(S)/clean.sh

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Fetches a Debian backports kernel (image, modules, headers, source) and
 # prepares its build tree so that a Rust module built in it loads on the stock
-# kernel. KVER= chooses the series; without it the newest supported one.
+# kernel. KVER= chooses the series; without it the newest supported one. What
+# was chosen stays until `kernel.sh update` asks the archive again.
 #
 # $OVL_CACHE/kernel/RELEASE/ holds
 #   linux/     the source, untouched      stock/    its prepared build tree
@@ -15,9 +16,20 @@ in_tree() { "$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$@"; }
 
 # The releases of a series, oldest first: what the archive has, what the cache has.
 archive_releases() {
-	in_tree -- apt-cache search --names-only "^linux-headers-${1//./\\.}(\\.[0-9]+)?\\+deb13-amd64\$" |
-		sed -E 's/^linux-headers-([^ ]+) .*/\1/' | sort -V
+	local r
+	in_tree -- apt-cache search --names-only "^linux-headers-$1(\\.[0-9]+)?\\+deb13-amd64\$" |
+		sed -E 's/^linux-headers-([^ ]+) .*/\1/' | sort -V |
+		while read -r r; do if complete "$r"; then echo "$r"; fi; done
 }
+# Old headers linger in the archive: they are of use only while all else of the same build is there.
+complete() { # RELEASE
+	local version p
+	version=$(version_of "linux-headers-$1")
+	for p in $(packages_of "$1"); do
+		[ "$(version_of "$p")" = "$version" ] || return 1
+	done
+}
+version_of() { in_tree -- apt-cache show "$1" 2>/dev/null | sed -n 's/^Version: //p' | head -n 1; }
 cached_releases() {
 	find "$debs" -maxdepth 1 -name "linux-headers-$1*deb" -printf '%f\n' 2>/dev/null |
 		sed -E 's/^linux-headers-([^_]+)_.*/\1/' | sort -V
@@ -38,7 +50,7 @@ fetch() { # RELEASE
 	have_debs "$1" && return
 	rm -rf "$debs/new"
 	mkdir -p "$debs/new"
-	version=$(in_tree -- apt-cache show "linux-headers-$1" | sed -n 's/^Version: //p' | head -n 1)
+	version=$(version_of "linux-headers-$1")
 	for p in $(packages_of "$1"); do names+=("$p=$version"); done
 	in_tree "$debs/new:/debs" -- sh -c 'cd /debs && exec apt-get -o APT::Sandbox::User=root download "$@"' sh "${names[@]}" ||
 		die "the download of kernel $1 ($version) failed: is $OVL_MIRROR reachable from here?"
@@ -180,7 +192,10 @@ make_it() {
 	have_debs "$release" 2>/dev/null || step "fetching kernel $release: image, modules, headers, source (290 MB)" "$OVL_LOGS/kernel-fetch.log" fetch "$release"
 	[ -e "$dir/unpacked" ] || step "unpacking kernel $release (about half a minute)" "$OVL_LOGS/kernel-unpack.log" unpack "$release" "$dir"
 	ln -sfn "$dir" "$link"
+	# (the link may be all that was missing)
+	if current; then return; fi
 	step "preparing the kernel tree of $release (about a minute and a half)" "$OVL_LOGS/kernel-prepare.log" prepare "$dir"
 	note "$(tail -n 1 "$OVL_LOGS/kernel-prepare.log")"
 }
+[ "${1:-}" != update ] || rm -f "$link"
 with_lock kernel make_it
