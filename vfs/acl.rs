@@ -206,12 +206,12 @@ impl<'rcu> RcuAcl<'rcu> {
     ) -> Result<Option<Self>> {
         // SAFETY: the caller is in the read section (fs/posix_acl.c, get_cached_acl_rcu()).
         let acl = unsafe { bindings::get_cached_acl_rcu(inode, kind.raw()) };
-        let acl = from_err_ptr(acl)?;
+        // The marks of an empty cache look like errors: they come first.
         // SAFETY: looks at the word, does not follow it.
         if unsafe { bindings::is_uncached_acl(acl) } {
             return Err(ECHILD);
         }
-        Ok(NonNull::new(acl).map(|acl| Self {
+        Ok(NonNull::new(from_err_ptr(acl)?).map(|acl| Self {
             acl,
             _rcu: PhantomData,
         }))

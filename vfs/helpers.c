@@ -211,7 +211,6 @@ void ovl_rs_helper_inode_copy_atime(struct inode *inode, struct inode *real)
 	inode_set_atime_to_ts(inode, inode_get_atime(real));
 }
 
-/* Is there a hashed alias of @inode other than @dentry? */
 bool ovl_rs_helper_is_posixacl(const struct inode *inode)
 {
 	return IS_POSIXACL(inode);
@@ -241,6 +240,7 @@ void ovl_rs_helper_inode_hash_if_unhashed(struct inode *inode, void *key)
 	}
 }
 
+/* Is there a hashed alias of @inode other than @dentry? */
 bool ovl_rs_helper_inode_has_other_alias(struct inode *inode, const struct dentry *dentry)
 {
 	struct dentry *alias;
@@ -375,7 +375,8 @@ void ovl_rs_helper_sb_end_write(struct super_block *sb)
 
 void ovl_rs_helper_uuid_to_fsid(const u8 *uuid, __kernel_fsid_t *fsid)
 {
-	*fsid = uuid_to_fsid(uuid);
+	/* It only reads, but does not say so. */
+	*fsid = uuid_to_fsid((u8 *)uuid);
 }
 
 /* --- mount --- */
