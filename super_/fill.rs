@@ -687,7 +687,7 @@ impl<'sb> Builder<'_, 'sb> {
             self.context
                 .refuse(error, fmt!("cannot statfs the layer {name}"))
         })?;
-        let length = usize::try_from(stat.name_len()).unwrap_or(0);
+        let length = stat.name_len();
         self.ms.namelen = self.ms.namelen.max(length);
         Ok(())
     }

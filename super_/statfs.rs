@@ -34,7 +34,7 @@ pub(super) fn statfs(dentry: &OvlDentry, stat: &mut StatFs) -> Result {
     let ms = MountState::of(sb);
     let root = sb.root();
     ms.with_mounter(|m| root.real_path()?.statfs(m, stat))?;
-    stat.set_name_len(i64::try_from(ms.namelen)?);
+    stat.set_name_len(ms.namelen);
     stat.set_overlay_magic();
     if ms.config.has_fsid() {
         stat.set_id_from_uuid(&sb.uuid());

@@ -194,9 +194,7 @@ pub(crate) fn security_copy_up_xattr(
     name: &CStr,
 ) -> Result<bool> {
     // SAFETY: both are live.
-    let err = unsafe {
-        bindings::security_inode_copy_up_xattr(from.as_ptr(), name.as_char_ptr())
-    };
+    let err = unsafe { bindings::security_inode_copy_up_xattr(from.as_ptr(), name.as_char_ptr()) };
     match to_result(err) {
         Ok(()) => Ok(true),
         Err(e) if e == ECANCELED => Ok(false),

@@ -159,9 +159,10 @@ impl Dentry {
 
     /// A directory whose names are compared without case.
     pub(crate) fn is_casefolded(&self) -> bool {
-        // SAFETY: the inode is alive while `self` is.
-        self.inode()
-            .is_some_and(|inode| unsafe { bindings::is_casefolded(inode.as_ptr()) })
+        self.inode().is_some_and(|inode| {
+            // SAFETY: the inode is alive while `self` is.
+            unsafe { bindings::is_casefolded(inode.as_ptr()) }
+        })
     }
 
     /// Nothing that can be part of a layer: automount points, objects that are neither
@@ -193,9 +194,11 @@ impl Dentry {
 
     /// The parent at this moment.
     pub(crate) fn parent(&self) -> ARef<Dentry> {
-        // SAFETY: dget_parent() returns a counted reference, never null.
-        let parent = unsafe { NonNull::new_unchecked(bindings::dget_parent(self.as_ptr())) };
-        // SAFETY: the count is ours.
+        // SAFETY: the dentry is live.
+        let parent = unsafe { bindings::dget_parent(self.as_ptr()) };
+        // SAFETY: every dentry has a parent, if only itself (fs/dcache.c, dget_parent()).
+        let parent = unsafe { NonNull::new_unchecked(parent) };
+        // SAFETY: dget_parent() took a count for us.
         unsafe { ARef::from_raw(parent.cast()) }
     }
 
@@ -331,8 +334,10 @@ fn verdict(n: i32) -> Result<bool> {
 pub(super) unsafe fn qstr_bytes<'a>(qstr: *const bindings::qstr) -> &'a [u8] {
     // SAFETY: the caller proves that `qstr` is valid.
     let name = unsafe { (*qstr).name };
-    // SAFETY: as above; the union is the pair of hash and length on every configuration.
-    let len = unsafe { (*qstr).__bindgen_anon_1.__bindgen_anon_1.len };
+    // SAFETY: as above.
+    let hash_len = unsafe { (*qstr).__bindgen_anon_1 };
+    // SAFETY: the union is the pair of hash and length on every configuration.
+    let len = unsafe { hash_len.__bindgen_anon_1 }.len;
     if name.is_null() {
         return &[];
     }

@@ -232,7 +232,12 @@ impl Inode {
 
     /// Number of names.
     pub(crate) fn nlink(&self) -> u32 {
-        read_field!(self, __bindgen_anon_1.__i_nlink)
+        // SAFETY: the inode is alive; projecting a field does not read.
+        let union = unsafe { &raw const (*self.as_ptr()).__bindgen_anon_1 };
+        // A union of two views of one word.
+        let nlink = union.cast::<u32>();
+        // SAFETY: one aligned word; racing writers store whole words (READ_ONCE()).
+        unsafe { nlink.read_volatile() }
     }
 
     /// Device number of a device file.

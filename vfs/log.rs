@@ -36,9 +36,10 @@ impl Budget {
 
     /// May one more line be written now?
     pub(crate) fn allows(&self) -> bool {
-        // SAFETY: jiffies is a word that the timer interrupt advances (include/linux/jiffies.h);
-        // reading it needs no lock.
-        let now = unsafe { (&raw const bindings::jiffies).read_volatile() };
+        let jiffies = &raw const bindings::jiffies;
+        // SAFETY: a word that the timer interrupt advances (include/linux/jiffies.h); reading it
+        // needs no lock.
+        let now = unsafe { jiffies.read_volatile() };
         if now.wrapping_sub(self.begin.load(Relaxed)) > WINDOW {
             self.begin.store(now, Relaxed);
             self.used.store(0, Relaxed);

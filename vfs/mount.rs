@@ -25,6 +25,7 @@ use super::{
         self,
         Dentry, //
     },
+    file,
     inode::{
         may,
         Inode, //
@@ -51,7 +52,10 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
-    ffi::c_void,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     fs::File,
     prelude::*,
     str::CString,
@@ -95,8 +99,9 @@ impl IdMap {
 
     /// The idmap that changes nothing.
     pub(crate) fn nop() -> &'static Self {
-        // SAFETY: nop_mnt_idmap is a static of the kernel.
-        unsafe { Self::from_raw(&raw mut bindings::nop_mnt_idmap) }
+        let nop = &raw mut bindings::nop_mnt_idmap;
+        // SAFETY: a static of the kernel (fs/mnt_idmapping.c).
+        unsafe { Self::from_raw(nop) }
     }
 }
 
@@ -144,8 +149,10 @@ impl Mount {
 
     /// How it translates owners.
     pub(crate) fn idmap(&self) -> &IdMap {
-        // SAFETY: the mount is alive; once read, an idmap stays for the life of the mount.
-        unsafe { IdMap::from_raw(bindings::mnt_idmap(self.as_ptr())) }
+        // SAFETY: the mount is alive.
+        let idmap = unsafe { bindings::mnt_idmap(self.as_ptr()) };
+        // SAFETY: once it can be read, an idmap stays for the life of the mount.
+        unsafe { IdMap::from_raw(idmap) }
     }
 
     /// Its root.
@@ -200,23 +207,30 @@ impl Path {
 
     /// Where an open file (also one opened with O_PATH) is.
     pub(crate) fn of_file(file: &File) -> Self {
-        // SAFETY: the path of an open file is constant.
-        let path = unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path };
-        // SAFETY: a valid path; path_get() takes the counts that `from_owned` adopts.
+        // SAFETY: the file is live.
+        let path = unsafe { file::path(file.as_ptr()) };
+        // SAFETY: a valid path, constant while the file is open.
         unsafe { bindings::path_get(path) };
         // SAFETY: as above.
-        unsafe { Self::from_owned(path.read()) }
+        let path = unsafe { path.read() };
+        // SAFETY: path_get() took the counts.
+        unsafe { Self::from_owned(path) }
     }
 
     /// # Safety
     ///
     /// The caller hands over a count on both parts of `path`.
     unsafe fn from_owned(path: bindings::path) -> Self {
-        // SAFETY: a path has no null pointers; the caller hands over the count.
-        let mnt = unsafe { ARef::from_raw(NonNull::new_unchecked(path.mnt.cast())) };
+        // SAFETY: a path that has counts has no null pointers.
+        let mnt = unsafe { NonNull::new_unchecked(path.mnt.cast()) };
         // SAFETY: as above.
-        let dentry = unsafe { ARef::from_raw(NonNull::new_unchecked(path.dentry.cast())) };
-        Self { mnt, dentry }
+        let dentry = unsafe { NonNull::new_unchecked(path.dentry.cast()) };
+        Self {
+            // SAFETY: the caller hands over the count.
+            mnt: unsafe { ARef::from_raw(mnt) },
+            // SAFETY: as above.
+            dentry: unsafe { ARef::from_raw(dentry) },
+        }
     }
 
     /// The mount.
@@ -242,12 +256,12 @@ impl Path {
     ///
     /// `ENOMEM`, `ENAMETOOLONG`.
     pub(crate) fn display(&self) -> Result<CString> {
-        let len = bindings::PATH_MAX as usize;
-        let mut buf = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        let mut buf = KVec::from_elem(0u8, bindings::PATH_MAX as usize, GFP_KERNEL)?;
+        let len = c_int::try_from(buf.len())?;
         let path = self.raw();
-        // SAFETY: a valid path; at most PATH_MAX bytes are written.
-        let text =
-            from_err_ptr(unsafe { bindings::d_path(&path, buf.as_mut_ptr().cast(), len as i32) })?;
+        // SAFETY: a valid path; at most `len` bytes are written.
+        let text = unsafe { bindings::d_path(&path, buf.as_mut_ptr().cast(), len) };
+        let text = from_err_ptr(text)?;
         // SAFETY: d_path() returns a string within the buffer.
         let text = unsafe { c_str(text) };
         Ok(CString::try_from(text)?)
@@ -474,7 +488,7 @@ macro_rules! layer_type {
             /// Says of which layer `inner` is.
             pub(super) fn new_ref(inner: &T) -> &Self {
                 // SAFETY: the type is transparent.
-                unsafe { &*(inner as *const T).cast() }
+                unsafe { &*core::ptr::from_ref(inner).cast() }
             }
         }
 
@@ -809,9 +823,8 @@ impl<'a> RealPath<'a> {
     pub(crate) fn get_link(&self, _: &Mounter<'_>) -> Result<LinkText> {
         let mut done: bindings::delayed_call = pin_init::zeroed();
         // SAFETY: the dentry is live; `done` is filled if there is something to release.
-        let text = from_err_ptr(
-            unsafe { bindings::vfs_get_link(self.dentry.as_ptr(), &mut done) }.cast_mut(),
-        )?;
+        let text = unsafe { bindings::vfs_get_link(self.dentry.as_ptr(), &mut done) };
+        let text = from_err_ptr(text.cast_mut())?;
         Ok(LinkText { text, done })
     }
 
@@ -862,11 +875,9 @@ impl<'a> RealPath<'a> {
     fn dentry_open(&self, m: &Mounter<'_>, flags: u32) -> Result<ARef<File>> {
         let path = self.raw();
         // SAFETY: all arguments are live.
-        let file =
-            from_err_ptr(unsafe { bindings::dentry_open(&path, flags as i32, m.cred().as_ptr()) })?;
-        let file = NonNull::new(file).ok_or(EIO)?;
+        let file = unsafe { bindings::dentry_open(&path, file::c_flags(flags), m.cred().as_ptr()) };
         // SAFETY: dentry_open() returns a counted file that is in no descriptor table.
-        Ok(unsafe { ARef::from_raw(file.cast()) })
+        unsafe { file::owned(file) }
     }
 
     /// Looks `name` up below, to be found; a fatal signal ends the wait for the directory.
@@ -925,10 +936,10 @@ impl<'a> RealPath<'a> {
         // SAFETY: the dentry is live; `attr` is filled.
         let err =
             unsafe { bindings::vfs_fileattr_get(self.dentry.as_ptr(), attr.as_mut_ptr().cast()) };
-        if err == -(bindings::ENOIOCTLCMD as i32) {
-            return Err(ENOTTY);
+        match to_result(err) {
+            Err(e) if e == ENOIOCTLCMD => Err(ENOTTY),
+            other => other,
         }
-        to_result(err)
     }
 }
 

@@ -286,7 +286,8 @@ impl Drop for InodeLock<'_> {
 /// its memory stays.
 pub(crate) struct RcuInode<'rcu, F: FileSystem> {
     ptr: NonNull<bindings::inode>,
-    _walk: PhantomData<(&'rcu (), fn() -> F)>,
+    _walk: PhantomData<&'rcu ()>,
+    _filesystem: PhantomData<fn() -> F>,
 }
 
 impl<F: FileSystem> Clone for RcuInode<'_, F> {
@@ -306,6 +307,7 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
         Self {
             ptr,
             _walk: PhantomData,
+            _filesystem: PhantomData,
         }
     }
 
@@ -326,9 +328,7 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
     /// May the caller access it so (`MAY_*`, with `MAY_NOT_BLOCK`)?
     pub(crate) fn generic_permission(self, idmap: &IdMap, mask: i32) -> Result {
         // SAFETY: made for use in RCU walk (fs/namei.c).
-        to_result(unsafe {
-            bindings::generic_permission(idmap.as_ptr(), self.ptr.as_ptr(), mask)
-        })
+        to_result(unsafe { bindings::generic_permission(idmap.as_ptr(), self.ptr.as_ptr(), mask) })
     }
 }
 
@@ -710,9 +710,7 @@ fn iget<'sb, F: FileSystem>(
     let hash = raw as u64;
     let got = match &prealloc {
         // SAFETY: a live superblock of `F`; the key is only compared and stored.
-        None => unsafe {
-            bindings::iget5_locked(sb, hash, Some(key_matches), Some(set_key), raw)
-        },
+        None => unsafe { bindings::iget5_locked(sb, hash, Some(key_matches), Some(set_key), raw) },
         // SAFETY: as above; `new` is not in the hash.
         Some(new) => unsafe {
             bindings::inode_insert5(
@@ -809,12 +807,7 @@ impl<'sb, F: FileSystem> NewInode<'sb, F> {
     pub(crate) fn init_owner(&mut self, idmap: &IdMap, parent: &FsInode<F>, mode: u16) {
         // SAFETY: not published: ours to write.
         unsafe {
-            bindings::inode_init_owner(
-                idmap.as_ptr(),
-                self.inode.as_ptr(),
-                parent.as_ptr(),
-                mode,
-            )
+            bindings::inode_init_owner(idmap.as_ptr(), self.inode.as_ptr(), parent.as_ptr(), mode)
         };
     }
 
@@ -918,9 +911,8 @@ impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
         unsafe { (*sb).s_time_gran = 1 };
         // SAFETY: as above.
         unsafe { (*sb).s_flags |= bindings::SB_POSIXACL };
-        let iflags = bindings::SB_I_SKIP_SYNC
-            | bindings::SB_I_NOUMASK
-            | bindings::SB_I_EVM_HMAC_UNSUPPORTED;
+        let iflags =
+            bindings::SB_I_SKIP_SYNC | bindings::SB_I_NOUMASK | bindings::SB_I_EVM_HMAC_UNSUPPORTED;
         // SAFETY: as above.
         unsafe { (*sb).s_iflags |= iflags };
     }
@@ -1023,7 +1015,9 @@ impl<'sb, F: FileSystem> FilledSuper<'sb, F> {
 /// `sb` must be a superblock of `F` whose filling failed, still locked.
 pub(super) unsafe fn abandon<F: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: the caller proves that `sb` is ours.
-    let (root, data) = unsafe { ((*sb).s_root, (*sb).s_fs_info) };
+    let root = unsafe { (*sb).s_root };
+    // SAFETY: as above.
+    let data = unsafe { (*sb).s_fs_info };
     if root.is_null() && !data.is_null() {
         // SAFETY: as above.
         unsafe { (*sb).s_fs_info = core::ptr::null_mut() };

@@ -6,18 +6,16 @@ use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
-use kernel::{
-    sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed, //
-        },
+use kernel::sync::{
+    aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed, //
     },
 };
 
@@ -71,10 +69,7 @@ impl<T: AlwaysRefCounted> RcuRef<T> {
     /// Publishes `value`. False, and `value` is given back, if something was published before.
     pub(crate) fn publish(&self, value: ARef<T>) -> bool {
         let raw = ARef::into_raw(value);
-        match self
-            .ptr
-            .cmpxchg(core::ptr::null_mut(), raw.as_ptr(), Full)
-        {
+        match self.ptr.cmpxchg(core::ptr::null_mut(), raw.as_ptr(), Full) {
             Ok(_) => true,
             Err(_) => {
                 // SAFETY: `raw` was just made by `into_raw` and was not published.

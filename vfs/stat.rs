@@ -259,11 +259,7 @@ impl AttrChange {
     }
 
     /// The checks of POSIX on `dentry` for the caller (setattr_prepare()). Needs the i_rwsem.
-    pub(crate) fn prepare<F: FileSystem>(
-        &mut self,
-        idmap: &IdMap,
-        dentry: &FsDentry<F>,
-    ) -> Result {
+    pub(crate) fn prepare<F: FileSystem>(&mut self, idmap: &IdMap, dentry: &FsDentry<F>) -> Result {
         // SAFETY: all are live.
         to_result(unsafe {
             bindings::setattr_prepare(idmap.as_ptr(), dentry.as_raw(), self.as_mut_ptr())
@@ -309,13 +305,13 @@ impl StatFs {
     }
 
     /// Longest name, in bytes.
-    pub(crate) fn name_len(&self) -> i64 {
-        self.0.f_namelen as i64
+    pub(crate) fn name_len(&self) -> usize {
+        usize::try_from(self.0.f_namelen).unwrap_or(0)
     }
 
     /// Sets the longest name, in bytes.
-    pub(crate) fn set_name_len(&mut self, len: i64) {
-        self.0.f_namelen = len as isize;
+    pub(crate) fn set_name_len(&mut self, len: usize) {
+        self.0.f_namelen = isize::try_from(len).unwrap_or(isize::MAX);
     }
 
     /// Sets the magic number of an overlay.

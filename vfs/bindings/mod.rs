@@ -38,10 +38,7 @@ mod raw {
     pub use super::helpers::*;
     pub use kernel::bindings::*;
 
-    include!(concat!(
-        env!("OVL_RS_OBJ"),
-        "/vfs/bindings/generated.rs"
-    ));
+    include!(concat!(env!("OVL_RS_OBJ"), "/vfs/bindings/generated.rs"));
 }
 
 mod helpers {
