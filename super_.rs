@@ -3,7 +3,7 @@
 //! A mount: from its options to its layers to its superblock, and what the superblock does.
 //!
 //! [`params`] collects the options, [`fill`] builds the state of the mount
-//! ([`MountState`](crate::overlay::mount::MountState)) of them and publishes it with the root.
+//! ([`MountState`]) of them and publishes it with the root.
 //! [`tables`] joins the operations of all rooms to what the VFS calls. From then on the
 //! superblock itself has little to do: [`statfs`], [`show_options`], and the few lines here.
 

@@ -48,6 +48,7 @@ pub(crate) fn lookup(child: OvlChild<'_>, _flags: u32) -> Result<Option<ARef<Ovl
 }
 
 /// Notes in the dentry what was found, and gets the inode for it.
+#[inline(never)]
 fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<ARef<OvlInode>>> {
     if found.opaque {
         child.set_opaque();

@@ -311,6 +311,7 @@ enum Found {
 /// # Errors
 ///
 /// Those of the lookup and of `stat(2)`; they are logged.
+#[inline(never)]
 fn look_up(m: &Mounter<'_>, ms: &MountState, dir: &OvlFile, entry: &View<'_>) -> Result<Found> {
     let wants_ino = entry.flags.contains(Flags::INO_PENDING);
     let may_be_hidden = entry.flags.contains(Flags::CHECK_XWHITEOUT);
@@ -349,6 +350,7 @@ fn look_up(m: &Mounter<'_>, ms: &MountState, dir: &OvlFile, entry: &View<'_>) ->
 }
 
 /// Gives the caller the next entries of a merged directory.
+#[inline(never)]
 fn iterate_merged(
     m: &Mounter<'_>,
     ms: &MountState,
@@ -370,6 +372,7 @@ fn iterate_merged(
 /// Those of [`look_up`]. An entry whose object cannot be looked up ends the call. The error is given
 /// to the next one, which has nothing else to tell, and the entry is passed over: no error is lost,
 /// and what follows it can be read.
+#[inline(never)]
 fn emit_merged(
     m: &Mounter<'_>,
     ms: &MountState,
@@ -419,6 +422,7 @@ fn emit_merged(
 /// # Errors
 ///
 /// Those of the upper layer, of [`look_up`], and `ENOMEM`.
+#[inline(never)]
 fn impure_entries(
     m: &Mounter<'_>,
     ms: &MountState,

@@ -249,6 +249,7 @@ impl<D: LayerDentry> Step<D> {
 impl Search<'_> {
     /// Looks in the lower parts of the directory, then, after an absolute redirect, in the layers
     /// below from their roots on.
+    #[inline(never)]
     fn in_lowers(
         &mut self,
         parent: &OvlInode,
@@ -335,6 +336,7 @@ impl Search<'_> {
     }
 
     /// Looks an absolute path up in one layer, each directory of which may carry a redirect itself.
+    #[inline(never)]
     fn along<L: SearchLayer>(
         &mut self,
         layer: &L,
@@ -361,6 +363,7 @@ impl Search<'_> {
     }
 
     /// Looks one component up in `base`, and learns what the object says about the layers below.
+    #[inline(never)]
     fn component<L: SearchLayer>(
         &mut self,
         layer: &L,
@@ -435,6 +438,7 @@ impl Search<'_> {
     }
 
     /// A directory was found.
+    #[inline(never)]
     fn directory<L: SearchLayer>(
         &mut self,
         layer: &L,
@@ -478,6 +482,7 @@ impl Search<'_> {
     }
 
     /// Gives an upper directory that is merged with a lower one the origin that it lacks.
+    #[inline(never)]
     fn fix_origin(&self, upper: &Upper<Dentry>, lower: &Lower<Dentry>) -> Result {
         let (ms, m) = (self.ms, self.m);
         let layer = ms.upper.as_ref().ok_or(EROFS)?;
@@ -554,6 +559,7 @@ fn stack_entry<'a>(
 ///
 /// It may be anywhere in the lower file system, and disconnected; only its inode number is used.
 /// `None`: unknown.
+#[inline(never)]
 fn find_origin(
     ms: &MountState,
     m: &Mounter<'_>,

@@ -47,6 +47,8 @@ const WORD: usize = 4;
 /// # Errors
 ///
 /// `EIO` if the filesystem cannot make one.
+// A frame of its own for the copy of the handle.
+#[inline(never)]
 pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8, usize)> {
     let mut fid = Fid([0; MAX_HANDLE / WORD]);
     let mut words = c_int::try_from(fid.0.len()).map_err(|_| EIO)?;

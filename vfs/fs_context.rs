@@ -192,7 +192,7 @@ impl<F: ContextOps> Vtable<F> {
     ///
     /// # Safety
     ///
-    /// `context` went through [`init`] for `F` and not through `free`; nobody else uses its
+    /// `context` went through [`init()`] for `F` and not through `free`; nobody else uses its
     /// options for `'a`.
     unsafe fn options<'a>(context: *mut bindings::fs_context) -> &'a mut F::Options {
         // SAFETY: A live context by contract.
@@ -205,7 +205,7 @@ impl<F: ContextOps> Vtable<F> {
     ///
     /// # Safety
     ///
-    /// Called by `put_fs_context()` with a context that went through [`init`].
+    /// Called by `put_fs_context()` with a context that went through [`init()`].
     unsafe extern "C" fn free(context: *mut bindings::fs_context) {
         // SAFETY: A live context that nobody else uses.
         let slot = unsafe { &raw mut (*context).fs_private };
