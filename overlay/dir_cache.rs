@@ -138,6 +138,7 @@ impl DirCache {
     /// # Errors
     ///
     /// Those of the layers, `ENOMEM`, `EINTR`.
+    #[inline(never)]
     pub(crate) fn merged(m: &Mounter<'_>, ms: &MountState, dir: &OvlDentry) -> Result<Arc<Self>> {
         let inode = dir.object()?;
         if let Some(cache) = inode.dir_cache() {
@@ -378,6 +379,7 @@ fn read_merged(m: &Mounter<'_>, ms: &MountState, dir: &OvlDentry) -> Result<Coll
 /// # Errors
 ///
 /// Those of its file system, `ENOMEM`.
+#[inline(never)]
 pub(crate) fn read_plain(m: &Mounter<'_>, dir: RealPath<'_>) -> Result<Collected> {
     let file = dir.open(m, O_RDONLY | O_LARGEFILE)?;
     let mut names = collection();

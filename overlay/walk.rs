@@ -302,6 +302,7 @@ impl Search<'_> {
     }
 
     /// Redirects lead to objects whose place the mounter's users may not be allowed to see.
+    #[inline(never)]
     fn check_follow(&self, upper_redirected: bool) -> Result {
         if (upper_redirected || self.redirect.is_some()) && !self.ms.redirect_follow() {
             warn_limited!(
@@ -590,6 +591,7 @@ fn find_origin(
 }
 
 /// Decodes a handle in the first lower layer whose file system can have made it.
+#[inline(never)]
 fn decode_origin(
     ms: &MountState,
     m: &Mounter<'_>,

@@ -47,7 +47,6 @@ const WORD: usize = 4;
 /// # Errors
 ///
 /// `EIO` if the filesystem cannot make one.
-// A frame of its own for the copy of the handle.
 #[inline(never)]
 pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8, usize)> {
     let mut fid = Fid([0; MAX_HANDLE / WORD]);
@@ -86,6 +85,7 @@ pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8
 /// # Errors
 ///
 /// `EINVAL` for a handle of impossible length; those of reading the layer.
+#[inline(never)]
 pub(crate) fn decode_fh(
     mnt: &LowerMount,
     _m: &Mounter<'_>,

@@ -67,6 +67,7 @@ impl Record {
 /// # Errors
 ///
 /// `ENOMEM`; what the layer fails with.
+#[inline(never)]
 pub(crate) fn read(
     format: &Format,
     m: &Mounter<'_>,
