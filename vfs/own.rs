@@ -492,11 +492,7 @@ impl<F: FileSystem> FsDentry<F> {
     /// directory by now.
     ///
     /// The name and the directory cannot change while `f` runs, which must not sleep.
-    pub(crate) fn with_name_in<R>(
-        &self,
-        parent: &Dentry,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Option<R> {
+    pub(crate) fn with_name_in<R>(&self, parent: &Dentry, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let raw = self.as_raw();
         // SAFETY: the dentry is live.
         unsafe { bindings::d_lock(raw) };
