@@ -20,6 +20,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
+mod export;
 mod fill;
 mod params;
 mod show_options;

@@ -568,6 +568,10 @@ impl<'sb> Builder<'_, 'sb> {
             }
         }
 
+        if !self.ms.nofh {
+            self.setup.set_export(self.ms.tables);
+        }
+
         let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.root().into());
         let mut lowers = KVec::with_capacity(self.ms.lowers.len(), GFP_KERNEL)?;
         for (layer, index) in self.ms.lowers.iter().zip(0..) {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::{
+    export,
     fill,
     params::Options,
     show_options,
@@ -90,6 +91,8 @@ use crate::{
             DentryOps,
             DirFileOps,
             DirOps,
+            Encoded,
+            ExportOps,
             FiemapInfo,
             FileOps,
             InodeOps,
@@ -145,6 +148,16 @@ impl SuperOps for Overlay {
 
     fn show_options(file: &SeqFile, root: &OvlDentry) -> Result {
         show_options::show_options(file, root)
+    }
+}
+
+impl ExportOps for Overlay {
+    fn encode_fh(
+        inode: &OvlInode,
+        parent: Option<&OvlInode>,
+        buf: &mut [u8],
+    ) -> Option<Encoded> {
+        export::encode_fh(inode, parent, buf)
     }
 }
 

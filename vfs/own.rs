@@ -896,6 +896,12 @@ impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
         unsafe { tables.install_super(self.raw()) };
     }
 
+    /// Lets objects have file handles.
+    pub(crate) fn set_export(&mut self, tables: &'static Tables<F>) {
+        // SAFETY: ours to write; the tables are those of `F`.
+        unsafe { tables.install_export(self.raw()) };
+    }
+
     /// Sets magic number, limits and flags that every overlay has.
     pub(crate) fn set_basics(&mut self) {
         let sb = self.raw();

@@ -15,6 +15,7 @@
 
 mod dentry_ops;
 mod dir_file_ops;
+mod export_ops;
 mod file_ops;
 mod inode_ops;
 mod super_ops;
@@ -23,6 +24,10 @@ mod xattr_ops;
 pub(crate) use self::{
     dentry_ops::DentryOps,
     dir_file_ops::DirFileOps,
+    export_ops::{
+        Encoded,
+        ExportOps, //
+    },
     file_ops::FileOps,
     inode_ops::{
         DirOps,
@@ -54,7 +59,16 @@ use kernel::{
 
 /// Everything that a filesystem implements to have [`Tables`].
 pub(crate) trait Operations:
-    FileSystem + DirOps + InodeOps + XattrOps + FileOps + DirFileOps + DentryOps + SuperOps + IoHooks
+    FileSystem
+    + DirOps
+    + InodeOps
+    + XattrOps
+    + FileOps
+    + DirFileOps
+    + DentryOps
+    + SuperOps
+    + ExportOps
+    + IoHooks
 {
 }
 
@@ -67,6 +81,7 @@ impl<F> Operations for F where
         + DirFileOps
         + DentryOps
         + SuperOps
+        + ExportOps
         + IoHooks
 {
 }
@@ -87,6 +102,7 @@ pub(crate) struct Tables<F> {
     dentry: &'static bindings::dentry_operations,
     super_: &'static bindings::super_operations,
     xattr: &'static xattr_ops::Handlers,
+    export_fids: &'static bindings::export_operations,
     _filesystem: PhantomData<fn() -> F>,
 }
 
@@ -108,6 +124,7 @@ impl<F: Operations> Tables<F> {
         dentry: &dentry_ops::VTable::<F>::PLAIN,
         super_: &super_ops::VTable::<F>::TABLE,
         xattr: &xattr_ops::VTable::<F>::TRUSTED,
+        export_fids: &export_ops::VTable::<F>::FIDS,
         _filesystem: PhantomData,
     };
 
@@ -192,6 +209,17 @@ impl<F: FileSystem> Tables<F> {
         unsafe { bindings::set_default_d_op(sb, self.dentry) };
         // SAFETY: the superblock is ours to write.
         unsafe { (*sb).s_xattr = self.xattr.as_ptr() };
+    }
+
+    /// Gives a superblock the operations of its file handles.
+    ///
+    /// # Safety
+    ///
+    /// `sb` must be a superblock of `F` that is being filled.
+    pub(super) unsafe fn install_export(&self, sb: *mut bindings::super_block) {
+        let operations: *const bindings::export_operations = self.export_fids;
+        // SAFETY: the superblock is ours to write.
+        unsafe { (*sb).s_export_op = operations.cast() };
     }
 }
 

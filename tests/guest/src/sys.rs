@@ -10,6 +10,8 @@ use std::path::Path;
 use crate::check::R;
 use anyhow::bail;
 
+pub mod handles;
+
 fn cvt(r: libc::c_long) -> io::Result<libc::c_long> {
     if r < 0 {
         Err(io::Error::last_os_error())

@@ -24,6 +24,7 @@ mod crash;
 mod create;
 mod data;
 mod etxtbsy;
+mod export;
 mod file_flags;
 mod foreign;
 mod interop;
@@ -71,6 +72,7 @@ const TABLES: &[&[Case]] = &[
     concurrency::TESTS,
     foreign::TESTS,
     unload::TESTS,
+    export::TESTS,
 ];
 
 /// Every row of the table.
