@@ -46,8 +46,8 @@ guest=$OVL_CACHE/guest/current
 [ -n "$ko" ] || ko=$OVL_BUILD/$kernel/overlay_rs.ko
 [ "$ko" = none ] || [ -s "$ko" ] || die "there is no module at $ko: build it with make, or give --ko"
 case $kernel in
-stock) : "${mem:=3072}" "${timeout:=1800}" ;;
-debug) : "${mem:=3072}" "${timeout:=5400}" append="kmemleak=on kasan_multi_shot reboot=t $append" ;;
+stock) : "${mem:=3072}" "${timeout:=3600}" ;;
+debug) : "${mem:=3072}" "${timeout:=14400}" append="kmemleak=on kasan_multi_shot reboot=t $append" ;;
 esac
 
 # One directory per run: what goes in, what comes out, and the console.
