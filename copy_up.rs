@@ -30,6 +30,7 @@ pub(crate) use meta::{
 use crate::{
     overlay::{
         instantiate::update_reval,
+        lowerdata,
         mount::MountState,
         object::{
             set_impure,
@@ -51,7 +52,6 @@ use crate::{
             O_WRONLY, //
         },
         inode::FileType,
-        log::warn_limited,
         mount::{
             LinkText,
             RealPath,
@@ -77,8 +77,8 @@ use kernel::{
 ///
 /// Call without the mounter's credentials and without write access to the upper. `EROFS` without
 /// an upper, `EOVERFLOW` if the owner means nothing to the mounter, `EINTR` on a signal, `EEXIST`
-/// if the name was taken in the upper meanwhile, `EIO` for an object that needs what this module
-/// does not have; otherwise what the layers say.
+/// if the name was taken in the upper meanwhile, `EIO` if the data below is not the right one;
+/// otherwise what the layers say.
 pub(crate) fn copy_up(dentry: &OvlDentry) -> Result {
     copy_up_flags(dentry, 0)
 }
@@ -121,6 +121,8 @@ fn is_done(dentry: &OvlDentry, open_flags: u32) -> bool {
 /// A loop, not a recursion: each round looks for the topmost object that is not upper, because
 /// the tree may change between rounds.
 fn copy_up_flags(dentry: &OvlDentry, open_flags: u32) -> Result {
+    // Also for the metadata alone, which may get the digest of the data; and before any lock.
+    lowerdata::verify(dentry)?;
     if is_done(dentry, open_flags) {
         return Ok(());
     }
@@ -174,12 +176,19 @@ struct Job<'a> {
     write: &'a WriteAccess<'a>,
     /// The copy reaches the disk, data and metadata, before it gets its name (`fsync=strict`).
     sync_metadata: bool,
+    /// The data stays below.
+    metacopy: bool,
 }
 
 impl Job<'_> {
     /// The type of the object.
     fn file_type(&self) -> FileType {
         FileType::from_mode(self.stat.mode())
+    }
+
+    /// There is data to copy along with the metadata.
+    fn has_data(&self) -> bool {
+        self.file_type() == FileType::Regular && !self.metacopy && self.stat.size() != 0
     }
 }
 
@@ -200,12 +209,16 @@ fn copy_up_one(
     if !current_maps_owner(&stat) {
         return Err(EOVERFLOW);
     }
+    let kind = FileType::from_mode(stat.mode());
+    let metacopy = ms.config.metacopy
+        && kind == FileType::Regular
+        && !needs_data(open_flags)
+        && lowerdata::has_what_metacopy_needs(ms, m, inode);
     let upper_dir = RealPath::upper(ms.upper_mnt()?, destdir);
     let parent_stat = read_stat(m, upper_dir, STATX_ATIME | STATX_MTIME)?;
     if open_flags & O_TRUNC != 0 {
         stat.set_size(0);
     }
-    let kind = FileType::from_mode(stat.mode());
     let link = match kind {
         FileType::Symlink => Some(lower.get_link(m)?),
         _ => None,
@@ -230,6 +243,7 @@ fn copy_up_one(
         parent_stat,
         link,
         write: &write,
+        metacopy,
     };
     if inode.upper().is_none() {
         copy_object(&job, m)?;
@@ -238,20 +252,9 @@ fn copy_up_one(
         publish::link_up(&job, m)?;
     }
     if needs_data(open_flags) && dentry.is_metacopy() {
-        return Err(refuse_metacopy(dentry));
+        data::copy_later(&job, m)?;
     }
     Ok(())
-}
-
-/// Says which object cannot be written.
-#[cold]
-#[inline(never)]
-fn refuse_metacopy(dentry: &OvlDentry) -> Error {
-    warn_limited!(
-        "data of '{}' are not in the upper: metacopy is not supported\n",
-        dentry.log_name()
-    );
-    EIO
 }
 
 /// The attributes of an object of a layer.
@@ -294,8 +297,18 @@ fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
 }
 
 /// The parts of the object that the upper now has: for those who look without its lock.
-fn publish_upper(job: &Job<'_>, upper: ARef<Upper<Dentry>>) {
-    job.inode.set_flag(ObjFlag::UpperData);
+///
+/// `has_digest`: its metadata has a digest of the data that stays below.
+fn publish_upper(job: &Job<'_>, upper: ARef<Upper<Dentry>>, has_digest: bool) {
+    if has_digest {
+        job.inode.set_flag(ObjFlag::HasDigest);
+    } else {
+        job.inode.clear_flag(ObjFlag::HasDigest);
+    }
+    job.inode.clear_flag(ObjFlag::VerifiedDigest);
+    if !job.metacopy {
+        job.inode.set_flag(ObjFlag::UpperData);
+    }
     if job.file_type() == FileType::Directory {
         // Before anyone can see an upper: whoever does must look for whiteouts.
         job.inode.set_flag(ObjFlag::Whiteouts);

@@ -5,7 +5,7 @@
 //! The mount's state ([`mount`], [`layer`]) and the services of the mount that every operation
 //! shares ([`temp`], [`whiteout`]) are here, below everything that changes or shows objects. So are
 //! the private data of an inode ([`object`]), how an inode comes to be ([`instantiate`],
-//! [`identity`]), the search through the layers ([`walk`]), and what readers of a directory
+//! [`identity`]), the search through the layers ([`walk`], [`lowerdata`]), and what readers of a directory
 //! ([`dir_cache`]) or a file ([`open_file`]) keep.
 
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ pub(crate) mod dir_cache;
 pub(crate) mod identity;
 pub(crate) mod instantiate;
 pub(crate) mod layer;
+pub(crate) mod lowerdata;
 pub(crate) mod mount;
 pub(crate) mod object;
 pub(crate) mod open_file;

@@ -38,4 +38,5 @@ pub(crate) mod store;
 pub(crate) mod super_block;
 mod text;
 pub(crate) mod uuid;
+pub(crate) mod verity;
 pub(crate) mod vtable;

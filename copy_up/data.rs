@@ -6,24 +6,34 @@
 //! Runs without freeze protection of the upper: seeking and reading the lower file may take locks
 //! that are ordered before it.
 //!
-//! Source of the facts: `ovl_copy_up_file` in `fs/overlayfs/copy_up.c`.
+//! Source of the facts: `ovl_copy_up_file` and `ovl_copy_up_meta_inode_data` in
+//! `fs/overlayfs/copy_up.c`.
 
 #![forbid(unsafe_code)]
 
-use super::Job;
-use crate::vfs::{
-    cred::{
-        fatal_signal_pending,
-        Mounter, //
-    },
-    file::{
-        self,
-        oflags::{
-            O_LARGEFILE,
-            O_RDONLY, //
+use super::{
+    meta,
+    Job, //
+};
+use crate::{
+    overlay::object::ObjFlag,
+    vfs::{
+        cred::{
+            fatal_signal_pending,
+            Mounter, //
         },
-        File, //
+        file::{
+            self,
+            oflags::{
+                O_LARGEFILE,
+                O_RDONLY,
+                O_WRONLY, //
+            },
+            File, //
+        },
+        mount::RealPath, //
     },
+    xattr::Name,
 };
 use kernel::prelude::*;
 
@@ -53,6 +63,33 @@ pub(super) fn copy(job: &Job<'_>, m: &Mounter<'_>, to: &File) -> Result {
     if job.ms.should_sync() && !job.sync_metadata {
         file::fsync(to, false)?;
     }
+    Ok(())
+}
+
+/// Copies the data to an upper object that was a copy of the metadata alone. The lock of the object
+/// is held.
+///
+/// Writing removes the file's capabilities, which for the user has not happened: they are put back.
+/// Only then the upper object says that it is whole, so that a crash leaves the data below in use.
+#[inline(never)]
+pub(super) fn copy_later(job: &Job<'_>, m: &Mounter<'_>) -> Result {
+    let upper = job.inode.upper().ok_or(EIO)?;
+    let path = RealPath::upper(job.ms.upper_mnt()?, upper);
+    let mut caps = None;
+    if job.stat.size() != 0 {
+        caps = meta::read_caps(m, path)?;
+        copy(job, m, &*path.open(m, O_LARGEFILE | O_WRONLY)?)?;
+    }
+    {
+        let w = job.write.start_write();
+        if let Some(caps) = caps {
+            meta::restore_caps(m, &w, upper, &caps)?;
+        }
+        w.remove_xattr(m, upper, job.ms.xattr(Name::Metacopy))?;
+    }
+    job.inode.clear_flag(ObjFlag::HasDigest);
+    job.inode.clear_flag(ObjFlag::VerifiedDigest);
+    job.inode.set_flag(ObjFlag::UpperData);
     Ok(())
 }
 

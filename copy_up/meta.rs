@@ -12,6 +12,7 @@
 use super::Job;
 use crate::{
     overlay::{
+        lowerdata,
         mount::MountState,
         OvlInode, //
     },
@@ -61,6 +62,7 @@ use crate::{
     xattr::{
         check_set,
         is_private,
+        metacopy,
         origin::{
             self,
             Record, //
@@ -75,6 +77,8 @@ use kernel::{
 
 /// File capabilities.
 const CAPS: &[u8] = b"security.capability";
+/// The same as the kernel wants it.
+const CAPS_NAME: &CStr = c"security.capability";
 
 /// Room for the value of an xattr before it is known to be longer.
 const FIRST_VALUE: usize = 256;
@@ -92,7 +96,8 @@ const PROTECTED: u32 = FS_APPEND_FL | FS_IMMUTABLE_FL;
 const XPROTECTED: u32 = FS_XFLAG_APPEND | FS_XFLAG_IMMUTABLE;
 
 /// Copies everything but data to `to`, which nobody can see yet. The copy is complete after this,
-/// and on the disk if the mount wants that.
+/// and on the disk if the mount wants that. Says whether it has a digest of the data that stays
+/// below.
 #[inline(never)]
 pub(super) fn copy(
     job: &Job<'_>,
@@ -100,7 +105,7 @@ pub(super) fn copy(
     w: &UpperWrite<'_>,
     to: &Upper<Dentry>,
     origin: Option<&Record>,
-) -> Result {
+) -> Result<bool> {
     let path = RealPath::upper(job.ms.upper_mnt()?, to);
     let kind = job.file_type();
     let has_flags = matches!(kind, FileType::Regular | FileType::Directory);
@@ -113,6 +118,7 @@ pub(super) fn copy(
     if let Some(origin) = origin {
         origin::set(job.ms.format(), m, w, to, origin)?;
     }
+    let has_digest = job.metacopy && mark_metacopy(job, m, w, to)?;
     {
         let locked = w.lock_inode(to)?;
         if kind == FileType::Regular {
@@ -123,7 +129,45 @@ pub(super) fn copy(
     if job.sync_metadata && job.ms.should_sync() {
         file::fsync(&*path.open(m, O_LARGEFILE | O_RDONLY)?, false)?;
     }
-    Ok(())
+    Ok(has_digest)
+}
+
+/// Says in `to` that the data is below, with the digest of that if it is to be kept.
+#[inline(never)]
+fn mark_metacopy(
+    job: &Job<'_>,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    to: &Upper<Dentry>,
+) -> Result<bool> {
+    let data = job.inode.lowerdata_path(job.ms).ok_or(EIO)?;
+    let digest = lowerdata::digest_to_keep(job.ms, m, data)?;
+    metacopy::set(job.ms.format(), m, w, to, digest.as_ref())?;
+    Ok(digest.is_some())
+}
+
+/// The file capabilities of an object of the upper, which a write would remove.
+pub(super) fn read_caps(m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<KVVec<u8>>> {
+    let mut value = KVVec::new();
+    match read_value(m, path, CAPS_NAME, &mut value) {
+        Ok(0) => Ok(None),
+        Ok(len) => {
+            value.truncate(len);
+            Ok(Some(value))
+        }
+        Err(error) if is_no_capability(error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives an object of the upper the file capabilities back that it had.
+pub(super) fn restore_caps(
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    to: &Upper<Dentry>,
+    caps: &[u8],
+) -> Result {
+    w.set_xattr(m, to, CAPS_NAME, caps, 0)
 }
 
 /// Copies the xattrs of an object of any layer to an object of the upper, all but our own.

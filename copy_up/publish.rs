@@ -44,10 +44,7 @@ use crate::{
             O_LARGEFILE,
             O_WRONLY, //
         },
-        inode::{
-            mode::S_IFMT,
-            FileType, //
-        },
+        inode::mode::S_IFMT,
         mount::{
             RealPath,
             Upper,
@@ -76,16 +73,16 @@ pub(super) fn through_tmpfile(
     })??;
 
     // Data before xattrs: writing removes the capabilities of a file.
-    if job.stat.size() != 0 {
+    if job.has_data() {
         data::copy(job, m, temp.file())?;
     }
 
     let w = job.write.start_write();
-    meta::copy(job, m, &w, temp.dentry(), origin)?;
+    let has_digest = meta::copy(job, m, &w, temp.dentry(), origin)?;
     let mut creating = w.start_creating(m, job.destdir, name)?;
     creating.link(m, temp.dentry())?;
     // Not the dentry of the file without a name: that one never gets a parent.
-    publish_upper(job, creating.keep());
+    publish_upper(job, creating.keep(), has_digest);
     Ok(())
 }
 
@@ -113,8 +110,8 @@ pub(super) fn through_workdir(
     let w = job.write.start_write();
     let published = copied.and_then(|()| rename_to_place(job, m, &w, workdir, &temp, name, origin));
     match published {
-        Ok(()) => {
-            publish_upper(job, temp);
+        Ok(has_digest) => {
+            publish_upper(job, temp, has_digest);
             Ok(())
         }
         Err(error) => {
@@ -126,14 +123,15 @@ pub(super) fn through_workdir(
 
 /// Copies the data of a regular file to `temp`.
 fn copy_data(job: &Job<'_>, m: &Mounter<'_>, temp: &Upper<Dentry>) -> Result {
-    if job.file_type() != FileType::Regular || job.stat.size() == 0 {
+    if !job.has_data() {
         return Ok(());
     }
     let to = RealPath::upper(job.ms.upper_mnt()?, temp).open(m, O_LARGEFILE | O_WRONLY)?;
     data::copy(job, m, &to)
 }
 
-/// Completes `temp` and moves it to its place, with both directories locked.
+/// Completes `temp` and moves it to its place, with both directories locked. Says whether its
+/// metadata has a digest of the data.
 fn rename_to_place(
     job: &Job<'_>,
     m: &Mounter<'_>,
@@ -142,7 +140,7 @@ fn rename_to_place(
     temp: &Upper<Dentry>,
     name: &[u8],
     origin: Option<&Record>,
-) -> Result {
+) -> Result<bool> {
     let started =
         w.start_renaming_onto_name(m, workdir, temp, job.destdir, name, RenameFlags::NONE, true);
     let mut renaming = match started {
@@ -151,8 +149,9 @@ fn rename_to_place(
         // The copy or the work directory was moved away under us.
         Err(_) => return Err(EIO),
     };
-    meta::copy(job, m, w, temp, origin)?;
-    renaming.commit(m)
+    let has_digest = meta::copy(job, m, w, temp, origin)?;
+    renaming.commit(m)?;
+    Ok(has_digest)
 }
 
 /// Gives an object that is in the upper under another name its name in this directory too.

@@ -68,13 +68,16 @@ fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<
         new: None,
         upper: found.upper,
         lowers: found.lowers,
+        data_redirect: found.data_redirect,
         indexed: false,
         redirect: found.redirect,
     };
     let inode = get_inode(child.super_(), m, params)?.inode;
-    if has_upper {
-        // No metadata without data passes the search.
+    if has_upper && !found.upper_metacopy {
         inode.set_flag(ObjFlag::UpperData);
+    }
+    if found.has_digest {
+        inode.set_flag(ObjFlag::HasDigest);
     }
     init_reval(child, inode.upper(), inode.lowers());
     Ok(Some(inode))

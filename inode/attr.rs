@@ -30,6 +30,7 @@ use crate::{
             AttrChange,
             FileAttr,
             Stat,
+            STATX_BLOCKS,
             STATX_INO,
             STATX_NLINK, //
         },
@@ -46,8 +47,9 @@ const SHOWN: u32 = PROTECTED | iflag::SYNC | iflag::NOATIME | iflag::CASEFOLD;
 /// Fills `stat` for `stat(2)`.
 ///
 /// Everything is the real object's, except for what must stay the same over a copy-up or be unique
-/// in the mount: device and inode number come from [`identity`], and a merged directory has one
-/// link, which tells `find` that the number of its subdirectories is unknown.
+/// in the mount: device and inode number come from [`identity`], the space is that of the data, and
+/// a merged directory has one link, which tells `find` that the number of its subdirectories is
+/// unknown.
 ///
 /// # Errors
 ///
@@ -64,6 +66,7 @@ pub(crate) fn getattr(
     let kind = inode.path_kind();
     let is_dir = inode.is_dir();
     let real = inode.real_path(ms)?;
+    let mut elsewhere = inode.is_metacopy();
 
     ms.with_mounter(|m| real.getattr_nosec(m, stat, mask, flags))?;
     // The overlay inode knows of protection flags that the real one must not carry.
@@ -74,10 +77,14 @@ pub(crate) fn getattr(
         if !kind.upper {
             fsid = inode.lower_fsid(ms)?;
         } else if kind.origin {
-            if let Some(ino) = origin_ino(ms, inode, flags)? {
+            if let Some(ino) = origin_ino(ms, inode, stat, &mut elsewhere, flags)? {
                 fsid = inode.lower_fsid(ms)?;
                 stat.set_ino(ino);
             }
+        }
+        if elsewhere {
+            let blocks = data_blocks(ms, inode, stat, flags)?;
+            stat.set_blocks(blocks);
         }
     }
     identity::map_dev_ino(ms, inode, stat, fsid);
@@ -95,25 +102,49 @@ pub(crate) fn getattr(
 
 /// The inode number of the lower object that `inode` was copied up from, if it is the one to show.
 ///
+/// If that object has the data (`elsewhere`), its space goes to `shown`, which saves a query.
+///
 /// A function of its own, so that most calls of [`getattr`] do without its stack frame.
 #[inline(never)]
-fn origin_ino(ms: &MountState, inode: &OvlInode, flags: u32) -> Result<Option<u64>> {
+fn origin_ino(
+    ms: &MountState,
+    inode: &OvlInode,
+    shown: &mut Stat,
+    elsewhere: &mut bool,
+    flags: u32,
+) -> Result<Option<u64>> {
     let is_dir = inode.is_dir();
     let mask = if is_dir {
         STATX_INO
     } else {
-        STATX_INO | STATX_NLINK
+        STATX_INO | STATX_NLINK | STATX_BLOCKS
     };
     let lower = inode.lower_path(ms).ok_or(EIO)?;
     let mut stat = Stat::zeroed();
     ms.with_mounter(|m| lower.getattr_nosec(m, &mut stat, mask, flags))?;
-    let shown = rules::identity::use_origin(
+    if *elsewhere && inode.lowers().len() == 1 {
+        shown.set_blocks(stat.blocks());
+        *elsewhere = false;
+    }
+    let by_origin = rules::identity::use_origin(
         inode.flag(ObjFlag::Index),
         ms.verify_lower(),
         is_dir,
         stat.nlink(),
     );
-    Ok(shown.then(|| stat.ino()))
+    Ok(by_origin.then(|| stat.ino()))
+}
+
+/// The space that the data takes up, of a file that shows other metadata. If the data was not
+/// looked for yet, a guess: that is not worth a search.
+#[inline(never)]
+fn data_blocks(ms: &MountState, inode: &OvlInode, shown: &Stat, flags: u32) -> Result<u64> {
+    let Some(data) = inode.lowerdata_path(ms) else {
+        return Ok(shown.blocks_of_size());
+    };
+    let mut stat = Stat::zeroed();
+    ms.with_mounter(|m| data.getattr_nosec(m, &mut stat, STATX_BLOCKS, flags))?;
+    Ok(stat.blocks())
 }
 
 /// Changes attributes, after a copy-up. A new size copies the data up as well.

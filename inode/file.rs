@@ -24,6 +24,7 @@ use kernel::{
 use crate::{
     copy_up,
     overlay::{
+        lowerdata,
         mount::MountState,
         open_file::{
             open_real,
@@ -75,10 +76,11 @@ impl IoHooks for Overlay {
 ///
 /// # Errors
 ///
-/// Those of the copy-up, of the mounter's permission on the real file and of its file system;
+/// Those of the copy-up, of [`lowerdata::verify`], of the mounter's permission on the real file and of its file system;
 /// `ENOMEM`.
 pub(crate) fn open(inode: &OvlInode, user: &OvlFile) -> Result<KBox<OpenFile>> {
     let ms = MountState::of(inode.super_());
+    lowerdata::verify(user.dentry())?;
     copy_up::maybe_copy_up(user.dentry(), user.flags())?;
     // These are done with; the real file is only opened.
     user.clear_flags(oflags::O_CREAT | oflags::O_EXCL | oflags::O_NOCTTY | oflags::O_TRUNC);

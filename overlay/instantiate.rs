@@ -72,6 +72,8 @@ pub(crate) struct InodeParams<'sb> {
     pub(crate) upper: Option<ARef<Upper<Dentry>>>,
     /// The lower parts, topmost first.
     pub(crate) lowers: KVec<LowerPath>,
+    /// The path to look for the data under in the data-only layers, below `lowers`.
+    pub(crate) data_redirect: Option<KVec<u8>>,
     /// The object has an entry in the index.
     pub(crate) indexed: bool,
     /// The redirect of the upper part.
@@ -237,7 +239,7 @@ fn make(
         }
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
-    new.inode().set_parts(params.upper, params.lowers)?;
+    new.inode().set_parts(params.upper, params.lowers, params.data_redirect)?;
     new.inode().set_redirect(params.redirect);
 
     let inode = new.inode();
@@ -340,6 +342,7 @@ pub(crate) fn instantiate_new(
         new: Some(new),
         upper: Some(upper),
         lowers: KVec::new(),
+        data_redirect: None,
         indexed: false,
         redirect: None,
     };
@@ -438,7 +441,7 @@ pub(crate) fn root_inode(
     };
     new.fill(S_IFDIR, Dev::from_raw(0), ms.tables);
     new.set_ino(map_ino(ms, ino, fsid, true));
-    new.inode().set_parts(upper, lowers)?;
+    new.inode().set_parts(upper, lowers, None)?;
 
     let inode = new.inode();
     let real = inode.real_path(ms)?;

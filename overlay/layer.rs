@@ -188,10 +188,12 @@ pub(crate) struct LowerPath {
 
 /// A place in a lower layer, inside an inode.
 ///
-/// Set when the inode is made and never changed. Its count of the dentry is given up by
-/// [`LowerRef::put`] when the inode is destroyed, not when the memory is freed.
+/// Set when the inode is made, or for data in a data-only layer at the first access, and never
+/// changed. Its count of the dentry is given up by [`LowerRef::put`] when the inode is destroyed,
+/// not when the memory is freed.
 pub(crate) struct LowerRef {
-    layer: usize,
+    /// Written before the dentry is published, so whoever sees the dentry sees its layer.
+    layer: Atomic<usize>,
     dentry: RcuRef<Lower<Dentry>>,
 }
 
@@ -199,14 +201,35 @@ impl LowerRef {
     /// Takes over the count of `path`.
     pub(crate) fn new(path: LowerPath) -> Self {
         Self {
-            layer: path.layer,
+            layer: Atomic::new(path.layer),
             dentry: RcuRef::new(path.dentry),
         }
     }
 
+    /// A place that is found out later, see [`LowerRef::set`].
+    pub(crate) fn pending() -> Self {
+        Self {
+            layer: Atomic::new(0),
+            dentry: RcuRef::empty(),
+        }
+    }
+
+    /// Sets what was pending, with the object's mutex held. Takes over the count of `path`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: it is set already.
+    pub(crate) fn set(&self, path: LowerPath) -> Result {
+        if self.dentry.get().is_some() {
+            return Err(EIO);
+        }
+        self.layer.store(path.layer, Relaxed);
+        self.dentry.publish(path.dentry).then_some(()).ok_or(EIO)
+    }
+
     /// The index of the layer in the mount's list of lower layers.
     pub(crate) fn layer(&self) -> usize {
-        self.layer
+        self.layer.load(Relaxed)
     }
 
     /// The dentry.
@@ -221,7 +244,8 @@ impl LowerRef {
 
     /// The path; `None` if the layer is not one of `ms`, or nothing was set.
     pub(crate) fn path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
-        Some(ms.layer(self.layer)?.path(self.dentry()?))
+        let dentry = self.dentry()?;
+        Some(ms.layer(self.layer())?.path(dentry))
     }
 
     /// Gives up the count of the dentry. May sleep; only from the destruction of the inode.

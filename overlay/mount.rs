@@ -85,7 +85,7 @@ pub(crate) struct MountState {
     pub(crate) unmounting: Unmounting,
     /// The upper layer, if there is one.
     pub(crate) upper: Option<UpperLayer>,
-    /// The lower layers, topmost first.
+    /// The lower layers, topmost first; the last `config.data_layers` of them only hold data.
     pub(crate) lowers: KVec<Layer>,
     /// The file systems of the layers, by `fsid`.
     pub(crate) filesystems: KVec<LayerFs>,
@@ -187,6 +187,11 @@ impl MountState {
     /// The mounter's credentials, for the few calls that take them as an argument.
     pub(crate) fn mounter_cred(&self) -> &Credential {
         &self.cred
+    }
+
+    /// The number of lower layers that are merged; those after them only hold data.
+    pub(crate) fn merged_layers(&self) -> usize {
+        self.lowers.len().saturating_sub(self.config.data_layers)
     }
 
     /// The lower layer at `index` of the list.

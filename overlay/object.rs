@@ -50,16 +50,12 @@ use crate::{
     },
     vfs::{
         cred::Mounter,
-        dentry::{
-            Dentry,
-            RealType, //
-        },
+        dentry::Dentry,
         inode::Inode,
         lock::{
             ObjectGuard,
             ObjectMutex, //
         },
-        log::warn_limited,
         mount::{
             Lower,
             RealPath,
@@ -89,6 +85,10 @@ pub(crate) enum ObjFlag {
     UpperData,
     /// The inode number is that of the lower part, and does not change by copy-up.
     ConstIno,
+    /// The mark of the metadata has a digest of the data.
+    HasDigest,
+    /// The data was found to have that digest.
+    VerifiedDigest,
 }
 
 impl ObjFlag {
@@ -99,6 +99,8 @@ impl ObjFlag {
             Self::Index => 1 << 2,
             Self::UpperData => 1 << 3,
             Self::ConstIno => 1 << 4,
+            Self::HasDigest => 1 << 5,
+            Self::VerifiedDigest => 1 << 6,
         }
     }
 }
@@ -144,6 +146,7 @@ pub(crate) struct PathKind {
 pub(crate) struct Object {
     upper: RcuRef<Upper<Dentry>>,
     lowers: SetOnce<KVec<LowerRef>>,
+    data_redirect: SetOnce<KVec<u8>>,
     flags: Atomic<u32>,
     version: Atomic<u64>,
     #[pin]
@@ -159,6 +162,7 @@ impl InodeData for Object {
         pin_init!(Self {
             upper: RcuRef::empty(),
             lowers: SetOnce::new(),
+            data_redirect: SetOnce::new(),
             flags: Atomic::new(0),
             version: Atomic::new(0),
             redirect <- new_spinlock!(None, "overlay_rs::redirect"),
@@ -215,6 +219,8 @@ impl Object {
 impl OvlInode {
     /// Sets the parts of a new object. To be called once, before the inode is published.
     ///
+    /// `data_redirect`: the data is in a data-only layer, under this path, and not yet looked for.
+    ///
     /// # Errors
     ///
     /// `ENOMEM`; `EIO` if the object had its parts already.
@@ -222,16 +228,23 @@ impl OvlInode {
         &self,
         upper: Option<ARef<Upper<Dentry>>>,
         lowers: KVec<LowerPath>,
+        data_redirect: Option<KVec<u8>>,
     ) -> Result {
         let object = self.data();
-        let mut refs = KVec::with_capacity(lowers.len(), GFP_KERNEL_ACCOUNT)?;
+        let room = lowers.len().saturating_add(data_redirect.iter().len());
+        let mut refs = KVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
         if object.lowers.as_ref().is_some() {
             return Err(EIO);
         }
         for lower in lowers {
             refs.push(LowerRef::new(lower), GFP_KERNEL_ACCOUNT)?;
         }
-        let mut first = object.lowers.populate(refs);
+        let mut first = true;
+        if let Some(redirect) = data_redirect {
+            refs.push(LowerRef::pending(), GFP_KERNEL_ACCOUNT)?;
+            first &= object.data_redirect.populate(redirect);
+        }
+        first &= object.lowers.populate(refs);
         if let Some(upper) = upper {
             first &= object.upper.publish(upper);
         }
@@ -253,8 +266,9 @@ impl OvlInode {
         self.upper()?.inode()
     }
 
-    /// The lower parts, topmost first. For an object that is not a directory this is at most one,
-    /// and with an upper part it is only the source of the inode number.
+    /// The lower parts, topmost first. An object that is not a directory has at most two: one that
+    /// gives its metadata, or with an upper part only the inode number, and below it the one that
+    /// has the data, which may still have to be looked for.
     pub(crate) fn lowers(&self) -> &[LowerRef] {
         self.data().lowers()
     }
@@ -293,9 +307,19 @@ impl OvlInode {
         self.lowers().first()?.path(ms)
     }
 
-    /// The path of the lower part that has the data.
+    /// The path in the data-only layers that the data was to be looked for under, if it is there.
+    pub(crate) fn data_redirect(&self) -> Option<&[u8]> {
+        self.data().data_redirect.as_ref().map(|path| path.as_slice())
+    }
+
+    /// The lower part that has the data, or will have it when it was looked for.
+    pub(crate) fn lowerdata(&self) -> Option<&LowerRef> {
+        self.lowers().last()
+    }
+
+    /// The path of the lower part that has the data; `None` also if it was not looked for yet.
     pub(crate) fn lowerdata_path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
-        self.lowers().last()?.path(ms)
+        self.lowerdata()?.path(ms)
     }
 
     /// The path of the part that has the attributes: the upper one if there is one.
@@ -364,6 +388,16 @@ impl OvlInode {
     /// it says true.
     pub(crate) fn has_upperdata(&self) -> bool {
         !self.is_reg() || self.lowers().is_empty() || self.flag(ObjFlag::UpperData)
+    }
+
+    /// It shows metadata of one part above the data of another.
+    pub(crate) fn is_metacopy(&self) -> bool {
+        self.is_reg()
+            && if self.upper().is_some() {
+                !self.has_upperdata()
+            } else {
+                self.lowers().len() > 1
+            }
     }
 
     /// The directory can be read straight from its layer: it holds no whiteouts.
@@ -491,14 +525,7 @@ impl OvlDentry {
 
     /// Its object shows metadata of one part above the data of another.
     pub(crate) fn is_metacopy(&self) -> bool {
-        self.inode().is_some_and(|inode| {
-            inode.is_reg()
-                && if inode.upper().is_some() {
-                    !inode.has_upperdata()
-                } else {
-                    inode.lowers().len() > 1
-                }
-        })
+        self.inode().is_some_and(|inode| inode.is_metacopy())
     }
 
     /// Whether `flag` is set.
@@ -606,31 +633,6 @@ pub(crate) fn nlink_start(dentry: &OvlDentry) -> Result<NlinkGuard<'_>> {
     let lock = inode.object_lock().lock_interruptible()?;
     let write = dentry.mount().want_write()?;
     Ok(NlinkGuard { write, _lock: lock })
-}
-
-/// The real dentry behind that of a regular file, down through overlays below this one.
-///
-/// Others are their own: nothing asks for them (`ovl_d_real` in `fs/overlayfs/super.c`).
-pub(crate) fn real_dentry(dentry: &OvlDentry, kind: RealType) -> &Dentry {
-    let Some(inode) = dentry.inode().filter(|inode| inode.is_reg()) else {
-        return dentry;
-    };
-    if let Some(upper) = inode.upper() {
-        if kind == RealType::Metadata || inode.has_upperdata() {
-            return upper;
-        }
-    }
-    let lower = match kind {
-        RealType::Metadata => inode.lowers().first(),
-        RealType::Data => inode.lowers().last(),
-    };
-    match lower.and_then(LowerRef::dentry) {
-        Some(lower) => lower.real(kind),
-        None => {
-            warn_limited!("real dentry of '{}' not found\n", dentry.log_name());
-            dentry
-        }
-    }
 }
 
 /// Asks the layers whether the parts behind `dentry` are still what they were. `weak`: the name was

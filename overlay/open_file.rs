@@ -20,6 +20,7 @@ use kernel::{
 
 use crate::{
     overlay::{
+        lowerdata,
         mount::MountState,
         OvlFile, //
     },
@@ -65,8 +66,9 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// As [`Self::at`].
+    /// As [`Self::at`] and [`lowerdata::verify`].
     pub(crate) fn data(&self, user: &OvlFile, ms: &MountState) -> Result<&File> {
+        lowerdata::verify(user.dentry())?;
         self.at(user, ms, user.inode().real_data_path(ms)?)
     }
 

@@ -73,7 +73,10 @@ use crate::{
             self,
             Opacity, //
         },
-        metacopy,
+        metacopy::{
+            self,
+            Mark, //
+        },
         origin,
         redirect,
         Name, //
@@ -93,6 +96,12 @@ pub(crate) struct Found {
     pub(crate) opaque: bool,
     /// A lower part is a directory that may hold whiteouts in xattr form.
     pub(crate) xwhiteouts: bool,
+    /// The upper part has only metadata.
+    pub(crate) upper_metacopy: bool,
+    /// The topmost part has only metadata, with a digest of the data.
+    pub(crate) has_digest: bool,
+    /// Below the lower parts the data is in a data-only layer, under this path.
+    pub(crate) data_redirect: Option<KVec<u8>>,
 }
 
 /// A layer as the search sees it: the same for upper and lower ones, but their dentries differ in
@@ -157,8 +166,8 @@ impl SearchLayer for Layer {
 ///
 /// # Errors
 ///
-/// `EPERM`: a redirect was found that is not to be followed; `EIO`: the object needs data that is not
-/// in its own layer; `EREMOTE`: it is of a kind that cannot be part of a layer; `ELOOP`: it is the
+/// `EPERM`: a redirect was found that is not to be followed, or metadata without data on a mount
+/// that does not know of such; `EIO`: the data for the metadata was not found; `EREMOTE`: it is of a kind that cannot be part of a layer; `ELOOP`: it is the
 /// root of another layer; `ESTALE`: a directory changed its case-folding; `EINVAL`: a redirect is
 /// malformed; `EROFS`, if an upper directory lacks its origin and the upper layer cannot be changed;
 /// `ENOMEM`; what the layers fail with.
@@ -173,12 +182,15 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
         opaque: false,
         xwhiteouts: false,
         stop: false,
-        last: !ms.redirect_follow() && parent.lowers().is_empty(),
+        last: !checks_redirects(ms) && parent.lowers().is_empty(),
+        metacopy: None,
+        absolute: false,
     };
 
     let mut upper = None;
     let mut origin = None;
     let mut upper_redirect = None;
+    let mut topmost = None;
     if let (Some(layer), Some(base)) = (&ms.upper, parent.upper()) {
         upper = search.in_layer(layer, base)?;
         if let Some(found) = upper.as_deref() {
@@ -187,13 +199,27 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
             }
             if !search.is_dir {
                 origin = find_origin(ms, m, layer, found)?;
+                topmost = search.metacopy;
             }
         }
         upper_redirect = copy(&search.redirect)?;
     }
     let opaque = search.opaque;
 
-    let mut lowers = search.in_lowers(parent, upper.as_deref(), upper_redirect.is_some())?;
+    let upper_metacopy = topmost.is_some();
+    let redirected = upper_redirect.is_some();
+    let mut lowers = search.in_lowers(parent, upper.as_deref(), redirected, &mut topmost)?;
+    let in_data_layer = search.has_data_elsewhere(&lowers);
+    if in_data_layer {
+        // Neither of the features is needed to use these layers.
+        search.metacopy = None;
+    } else {
+        search.check_follow(redirected)?;
+    }
+    if search.metacopy.is_some() || (upper_metacopy && lowers.is_empty()) {
+        warn_limited!("no data for the metacopy '{}'\n", child.log_name());
+        return Err(EIO);
+    }
     if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
         lowers.push(origin, GFP_KERNEL)?;
     }
@@ -203,6 +229,9 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
         redirect: upper_redirect,
         opaque,
         xwhiteouts: search.xwhiteouts,
+        upper_metacopy,
+        has_digest: topmost.is_some_and(|mark| mark.has_digest),
+        data_redirect: search.redirect.filter(|_| in_data_layer),
     })
 }
 
@@ -223,6 +252,10 @@ struct Search<'s> {
     stop: bool,
     /// This is the last layer: what an object says about layers below it does not matter.
     last: bool,
+    /// The last object found is a file that has only metadata.
+    metacopy: Option<Mark>,
+    /// The redirect that was read last is absolute.
+    absolute: bool,
 }
 
 /// What was found for one component of a path in one layer.
@@ -255,6 +288,7 @@ impl Search<'_> {
         parent: &OvlInode,
         upper: Option<&Upper<Dentry>>,
         upper_redirected: bool,
+        topmost: &mut Option<Mark>,
     ) -> Result<KVec<LowerPath>> {
         let ms = self.ms;
         let mut found = KVec::new();
@@ -267,11 +301,12 @@ impl Search<'_> {
             };
             let layer = ms.layer(index).ok_or(EIO)?;
             self.check_follow(upper_redirected)?;
-            self.last = if ms.redirect_follow() {
-                is_end(index, ms.lowers.len())
-            } else {
-                is_end(next, stack_len(ms, parent, from_root))
-            };
+            if !checks_redirects(ms) {
+                self.last = is_end(next, stack_len(ms, parent, from_root));
+            } else if self.is_dir || !has_data_layers(ms) {
+                // Else the last layer may still lead to the data-only ones.
+                self.last = is_end(index, ms.merged_layers());
+            }
             next = next.saturating_add(1);
 
             let Some(dentry) = self.in_layer(layer, base)? else {
@@ -280,20 +315,30 @@ impl Search<'_> {
             if let Some(upper) = upper.filter(|_| found.is_empty() && self.is_dir) {
                 self.fix_origin(upper, &dentry)?;
             }
-            found.push(
-                LowerPath {
-                    layer: index,
-                    dentry,
-                },
-                GFP_KERNEL,
-            )?;
+            if upper.is_none() && found.is_empty() {
+                *topmost = self.metacopy;
+            }
+            // Of metadata only the topmost counts; but its redirect does, see below.
+            if self.metacopy.is_none() || found.is_empty() {
+                found.push(
+                    LowerPath {
+                        layer: index,
+                        dentry,
+                    },
+                    GFP_KERNEL,
+                )?;
+            }
             if !from_root && self.is_redirected_absolutely() {
                 from_root = true;
                 next = index.saturating_add(1);
             }
         }
-        self.check_follow(upper_redirected)?;
         Ok(found)
+    }
+
+    /// The data of what was found is to be looked for in the data-only layers, when it is needed.
+    fn has_data_elsewhere(&self, lowers: &[LowerPath]) -> bool {
+        self.metacopy.is_some() && !lowers.is_empty() && has_data_layers(self.ms) && self.absolute
     }
 
     fn is_redirected_absolutely(&self) -> bool {
@@ -301,9 +346,17 @@ impl Search<'_> {
         text.is_some_and(|text| text.first() == Some(&b'/'))
     }
 
-    /// Redirects lead to objects whose place the mounter's users may not be allowed to see.
+    /// Redirects and metadata without data lead to objects whose place the mounter's users may not
+    /// be allowed to see.
     #[inline(never)]
     fn check_follow(&self, upper_redirected: bool) -> Result {
+        if self.metacopy.is_some() && !self.ms.config.metacopy {
+            warn_limited!(
+                "refusing to follow metacopy origin for ({})\n",
+                self.child.log_name()
+            );
+            return Err(EPERM);
+        }
         if (upper_redirected || self.redirect.is_some()) && !self.ms.redirect_follow() {
             warn_limited!(
                 "refusing to follow redirect for ({})\n",
@@ -407,6 +460,11 @@ impl Search<'_> {
             self.opaque = true;
             return Ok(Step::NOTHING);
         }
+        // Only a regular file can go on what has only the metadata of one.
+        if at.is_last() && self.metacopy.is_some() && !found.is_reg() {
+            self.stop = true;
+            return Ok(Step::NOTHING);
+        }
         if found.can_lookup() {
             if is_trap(self.child.super_(), &found) {
                 return fail(ELOOP, "overlapping layers");
@@ -424,18 +482,16 @@ impl Search<'_> {
         found: ARef<L::Real>,
         at: Component<'_>,
     ) -> Result<Step<L::Real>> {
-        self.stop = true;
         if self.is_dir || !at.is_last() {
+            self.stop = true;
             return Ok(Step::NOTHING);
         }
-        if metacopy::is_marked(self.ms.format(), self.m, layer.path(&found))? {
-            warn_limited!(
-                "'{}' has its data in another layer, which is not supported\n",
-                self.child.log_name()
-            );
-            return Err(EIO);
+        self.metacopy = metacopy::mark(self.ms.format(), self.m, layer.path(&found))?;
+        self.stop = self.metacopy.is_none();
+        if self.stop || self.last {
+            return Ok(Step::found(found));
         }
-        Ok(Step::found(found))
+        self.redirected(layer, found, at)
     }
 
     /// A directory was found.
@@ -465,13 +521,26 @@ impl Search<'_> {
             }
             Opacity::Xwhiteouts | Opacity::Merged => {}
         }
-        let stored = redirect::read(format, self.m, layer.path(&found))?;
+        self.redirected(layer, found, at)
+    }
+
+    /// Reads where the layers below have what was found, if that is elsewhere.
+    #[inline(never)]
+    fn redirected<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        found: ARef<L::Real>,
+        at: Component<'_>,
+    ) -> Result<Step<L::Real>> {
+        self.absolute = false;
+        let stored = redirect::read(self.ms.format(), self.m, layer.path(&found))?;
         let Some(stored) = stored else {
             return Ok(Step::found(found));
         };
         let target = stored.redirect()?;
         // An absolute redirect leads to a place that an opaque directory on the way does not hide.
         if target.is_absolute() {
+            self.absolute = true;
             self.stop = false;
         }
         let mut path = KVec::new();
@@ -526,6 +595,16 @@ fn plain(name: &[u8]) -> Component<'_> {
     }
 }
 
+/// Some layers only hold data.
+fn has_data_layers(ms: &MountState) -> bool {
+    ms.config.data_layers > 0
+}
+
+/// Redirects that are found matter, be it that they are refused.
+fn checks_redirects(ms: &MountState) -> bool {
+    ms.redirect_follow() || has_data_layers(ms)
+}
+
 /// `index` is the last of `len`.
 fn is_end(index: usize, len: usize) -> bool {
     index.checked_add(1) == Some(len)
@@ -534,7 +613,7 @@ fn is_end(index: usize, len: usize) -> bool {
 /// The number of lower parts of the directory, or of the root.
 fn stack_len(ms: &MountState, parent: &OvlInode, of_root: bool) -> usize {
     if of_root {
-        ms.lowers.len()
+        ms.merged_layers()
     } else {
         parent.lowers().len()
     }
@@ -548,7 +627,8 @@ fn stack_entry<'a>(
     at: usize,
 ) -> Result<Option<(usize, &'a Lower<Dentry>)>> {
     if of_root {
-        return Ok(ms.layer(at).map(|layer| (at, layer.mnt.root())));
+        let layer = ms.layer(at).filter(|_| at < ms.merged_layers());
+        return Ok(layer.map(|layer| (at, layer.mnt.root())));
     }
     let Some(lower) = parent.lowers().get(at) else {
         return Ok(None);
@@ -601,7 +681,7 @@ fn decode_origin(
         return Ok(None);
     }
     let with_uuid = ms.format().has_origin_uuid();
-    for (index, layer) in ms.lowers.iter().enumerate() {
+    for (index, layer) in ms.lowers.iter().enumerate().take(ms.merged_layers()) {
         if is_ambiguous(ms, layer) || !handle.belongs_to(&layer.mnt.sb().uuid(), with_uuid) {
             continue;
         }

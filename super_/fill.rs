@@ -346,6 +346,9 @@ impl<'sb> Builder<'_, 'sb> {
         if self.ms.upper.is_none() && lowers.len() == 1 {
             return Err(self.refuse(EINVAL, "without upperdir two lower layers are needed"));
         }
+        if lowers.len() <= self.ms.config.data_layers {
+            return Err(self.refuse(EINVAL, "a lower layer that is not data-only is needed"));
+        }
         for layer in lowers {
             self.check_lower(m, layer)?;
         }
@@ -357,8 +360,9 @@ impl<'sb> Builder<'_, 'sb> {
 
         self.reserve_upper_fs()?;
         self.ms.lowers.reserve(lowers.len(), GFP_KERNEL_ACCOUNT)?;
-        for (layer, idx) in lowers.iter().zip(1..) {
-            self.add_lower(layer, idx)?;
+        let merged = lowers.len().saturating_sub(self.ms.config.data_layers);
+        for (index, layer) in lowers.iter().enumerate() {
+            self.add_lower(layer, index, index >= merged)?;
         }
         self.choose_space();
         if self.ms.upper.is_none() {
@@ -413,10 +417,15 @@ impl<'sb> Builder<'_, 'sb> {
         Ok(())
     }
 
-    /// One lower layer, the `idx`-th from the top.
+    /// One lower layer, at this place of the list.
     #[inline(never)]
-    fn add_lower(&mut self, layer: &NamedPath, idx: u32) -> Result {
-        let fsid = self.fsid_of(layer)?;
+    fn add_lower(&mut self, layer: &NamedPath, index: usize, data_only: bool) -> Result {
+        // No object shows anything of a data-only layer's file system.
+        let fsid = match data_only {
+            true => u32::try_from(self.ms.filesystems.len())?,
+            false => self.fsid_of(layer)?,
+        };
+        let idx = u32::try_from(index.saturating_add(1))?;
         // Before asking whether another mount uses it: this one may, and that is worse.
         let dentry = layer.path.dentry();
         let trap = self.trap(dentry, "lowerdir")?;
@@ -568,13 +577,18 @@ impl<'sb> Builder<'_, 'sb> {
             }
         }
 
+        if self.ms.config.metacopy && self.ms.config.nfs_export {
+            self.ms.config.nfs_export = false;
+            warn("nfs_export=on does not go with metacopy=on, using nfs_export=off");
+        }
         if !self.ms.nofh {
             self.setup.set_export(self.ms.tables);
         }
 
         let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.root().into());
-        let mut lowers = KVec::with_capacity(self.ms.lowers.len(), GFP_KERNEL)?;
-        for (layer, index) in self.ms.lowers.iter().zip(0..) {
+        let merged = self.ms.merged_layers();
+        let mut lowers = KVec::with_capacity(merged, GFP_KERNEL)?;
+        for (layer, index) in self.ms.lowers.iter().zip(0..).take(merged) {
             let dentry = layer.mnt.root().into();
             lowers.push(
                 LowerPath {

@@ -118,6 +118,7 @@ pub(super) fn defaults() -> Defaults {
         redirect_dir: param::redirect_dir(),
         redirect_always_follow: param::redirect_always_follow(),
         xino_auto: param::xino_auto(),
+        metacopy: param::metacopy(),
         ..Defaults::STOCK
     }
 }
@@ -424,13 +425,7 @@ impl Options {
 /// Refuses a mount that would use a feature which is not there: `EINVAL`.
 #[inline(never)]
 fn check_supported(context: &FsContext, config: &Config) -> Result {
-    let missing = if config.metacopy {
-        "metacopy=on"
-    } else if config.verity != Verity::Off {
-        "verity"
-    } else if config.data_layers > 0 {
-        "a data-only lower layer"
-    } else if config.nfs_export {
+    let missing = if config.nfs_export {
         "nfs_export=on"
     } else if config.index {
         "index=on"

@@ -26,8 +26,13 @@ pub(super) fn show_options(file: &SeqFile, root: &OvlDentry) -> Result {
     let ms = MountState::of(root.super_());
     let names = &ms.names;
     show_layer(file, "lowerdir", &names.lowerdir_all);
-    for name in &names.lowers {
-        show(file, "lowerdir+", Some(name.to_bytes()));
+    let merged = names.lowers.len().saturating_sub(ms.config.data_layers);
+    for (index, name) in names.lowers.iter().enumerate() {
+        let option = match index < merged {
+            true => "lowerdir+",
+            false => "datadir+",
+        };
+        show(file, option, Some(name.to_bytes()));
     }
     show_layer(file, "upperdir", &names.upper);
     show_layer(file, "workdir", &names.work);

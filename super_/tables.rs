@@ -32,6 +32,7 @@ use crate::{
         xattr_ops, //
     },
     overlay::{
+        lowerdata,
         object,
         open_file::OpenFile,
         Overlay,
@@ -163,7 +164,7 @@ impl ExportOps for Overlay {
 
 impl DentryOps for Overlay {
     fn real(dentry: &OvlDentry, kind: RealType) -> &Dentry {
-        object::real_dentry(dentry, kind)
+        lowerdata::real_dentry(dentry, kind)
     }
 
     fn revalidate(dentry: &OvlDentry, flags: u32, weak: bool) -> Result<bool> {

@@ -108,6 +108,12 @@ impl Dentry {
         unsafe { bindings::d_is_dir(self.as_ptr()) }
     }
 
+    /// A regular file, and positive.
+    pub(crate) fn is_reg(&self) -> bool {
+        // SAFETY: reads the flags of a live dentry.
+        unsafe { bindings::d_is_reg(self.as_ptr()) }
+    }
+
     /// A symbolic link, and positive.
     pub(crate) fn is_symlink(&self) -> bool {
         // SAFETY: reads the flags of a live dentry.

@@ -14,6 +14,7 @@
 #include <linux/mnt_idmapping.h>
 #include <linux/module.h>
 #include <linux/exportfs.h>
+#include <linux/fsverity.h>
 #include <linux/filelock.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
@@ -547,6 +548,25 @@ void ovl_rs_helper_init_sync_kiocb(struct kiocb *kiocb, struct file *file)
 	init_sync_kiocb(kiocb, file);
 }
 
+/* --- fs-verity --- */
+
+bool ovl_rs_helper_fsverity_active(const struct inode *inode)
+{
+	return fsverity_active(inode);
+}
+
+/* Is @inode protected, and its digest not in memory? */
+bool ovl_rs_helper_fsverity_is_unloaded(const struct inode *inode)
+{
+	return fsverity_active(inode) && !fsverity_get_info(inode);
+}
+
+/* The size of the digest, 0 without one. */
+int ovl_rs_helper_fsverity_digest(struct inode *inode, u8 *digest, u8 *algorithm)
+{
+	return fsverity_get_digest(inode, digest, algorithm, NULL);
+}
+
 /* --- module parameters: defaults of mounts, changeable under /sys/module --- */
 
 static bool redirect_dir;
@@ -573,6 +593,15 @@ bool ovl_rs_helper_param_redirect_dir(void)
 unsigned short ovl_rs_helper_param_redirect_max(void)
 {
 	return READ_ONCE(redirect_max);
+}
+
+static bool metacopy;
+module_param(metacopy, bool, 0644);
+MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
+
+bool ovl_rs_helper_param_metacopy(void)
+{
+	return READ_ONCE(metacopy);
 }
 
 bool ovl_rs_helper_param_redirect_always_follow(void)

@@ -345,6 +345,31 @@ impl LowerMount {
     pub(crate) fn root(&self) -> &Lower<Dentry> {
         Lower::new_ref(self.0.root())
     }
+
+    /// Looks a path up from the root of the layer on, which it must not leave, nor go through a
+    /// symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// Those of path resolution. Sleeps.
+    pub(crate) fn lookup_beneath(
+        &self,
+        _: &Mounter<'_>,
+        path: &CStr,
+    ) -> Result<ARef<Lower<Dentry>>> {
+        let flags = bindings::LOOKUP_BENEATH
+            | bindings::LOOKUP_NO_SYMLINKS
+            | bindings::LOOKUP_NO_XDEV;
+        let (dir, mnt) = (self.root().as_ptr(), self.as_ptr());
+        let mut found: bindings::path = pin_init::zeroed();
+        // SAFETY: a live mount and its root; `path` ends with a NUL; `found` is filled on success.
+        to_result(unsafe {
+            bindings::vfs_path_lookup(dir, mnt, path.as_char_ptr(), flags, &mut found)
+        })?;
+        // SAFETY: vfs_path_lookup() returned a path with a count on both parts.
+        let found = unsafe { Path::from_owned(found) };
+        Ok(Lower::new_owned(found.dentry))
+    }
 }
 
 impl Deref for LowerMount {

@@ -212,6 +212,12 @@ pub(crate) fn redirect_always_follow() -> bool {
     unsafe { bindings::param_redirect_always_follow() }
 }
 
+/// The module parameter `metacopy`: metadata is copied up alone.
+pub(crate) fn metacopy() -> bool {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_metacopy() }
+}
+
 /// The module parameter `xino_auto`: `xino=auto` is the default.
 pub(crate) fn xino_auto() -> bool {
     // SAFETY: Reads a static of vfs/helpers.c.

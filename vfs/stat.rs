@@ -35,6 +35,8 @@ pub(crate) const STATX_MTIME: u32 = bindings::STATX_MTIME;
 pub(crate) const STATX_NLINK: u32 = bindings::STATX_NLINK;
 /// Request mask: inode number.
 pub(crate) const STATX_INO: u32 = bindings::STATX_INO;
+/// Request mask: allocated space.
+pub(crate) const STATX_BLOCKS: u32 = bindings::STATX_BLOCKS;
 /// Query flag: as stat(2) would.
 pub(crate) const AT_STATX_SYNC_AS_STAT: u32 = bindings::AT_STATX_SYNC_AS_STAT;
 
@@ -131,6 +133,23 @@ impl Stat {
     /// Sets the size in bytes.
     pub(crate) fn set_size(&mut self, size: i64) {
         self.0.size = size;
+    }
+
+    /// Allocated space, in units of 512 bytes.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.0.blocks
+    }
+
+    /// Replaces the allocated space.
+    pub(crate) fn set_blocks(&mut self, blocks: u64) {
+        self.0.blocks = blocks;
+    }
+
+    /// The space that data of this size takes up in whole blocks, in units of 512 bytes.
+    pub(crate) fn blocks_of_size(&self) -> u64 {
+        let size = u64::try_from(self.0.size).unwrap_or(0);
+        let whole = size.checked_next_multiple_of(u64::from(self.0.blksize));
+        whole.unwrap_or(size) >> 9
     }
 
     /// Takes the immutable and append-only attributes from `inode` (generic_fill_statx_attr()).

@@ -2,53 +2,145 @@
 
 //! The mark of a file of which only the metadata was copied up.
 //!
-//! Source of the facts: `ovl_check_metacopy_xattr` in `fs/overlayfs/util.c`.
+//! Source of the facts: `ovl_check_metacopy_xattr` and `ovl_set_metacopy_xattr` in
+//! `fs/overlayfs/util.c`. What a value says is in [`crate::rules::metacopy`].
 
 #![forbid(unsafe_code)]
 
 use kernel::prelude::*;
 
 use crate::{
-    rules::metacopy::HEADER_LEN,
+    rules::metacopy::{
+        has_digest,
+        BadMetacopy,
+        Metacopy,
+        MAX_LEN, //
+    },
     vfs::{
         cred::Mounter,
+        dentry::Dentry,
         log::warn_limited,
-        mount::RealPath, //
+        mount::{
+            RealPath,
+            Upper,
+            UpperWrite, //
+        },
+        verity::Digest, //
     },
     xattr::{
+        check_set,
         Format,
         Name, //
     },
 };
 
-/// Whether the object at `path` has only metadata, and its data is in a lower layer.
+/// What a lookup has to know about the mark of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// It has a digest of the data.
+    pub(crate) has_digest: bool,
+}
+
+/// The mark of the object at `path`, if that has only metadata and its data is in a lower layer.
 ///
 /// # Errors
 ///
 /// `EIO`: the mark is malformed; what the layer fails with. Both are logged.
-pub(crate) fn is_marked(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<bool> {
+pub(crate) fn mark(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Mark>> {
     if !path.inode()?.is_reg() {
-        return Ok(false);
+        return Ok(None);
     }
     match path.getxattr_len(m, format.name(Name::Metacopy)) {
-        Ok(None) => Ok(false),
-        Ok(Some(len)) if len == 0 || len >= HEADER_LEN => Ok(true),
-        Ok(Some(_)) => {
-            warn_limited!(
-                "metacopy file '{}' has too small xattr\n",
-                path.dentry().log_name()
-            );
-            Err(EIO)
-        }
-        // Without read permission on the file there is no telling; its data is not shown either.
-        Err(error) if error == EACCES && format.is_user() => Ok(false),
-        Err(error) => {
-            warn_limited!(
-                "failed to get metacopy of '{}' ({})\n",
-                path.dentry().log_name(),
-                error.to_errno()
-            );
-            Err(error)
-        }
+        Ok(None) => Ok(None),
+        Ok(Some(len)) => match has_digest(len) {
+            Ok(has_digest) => Ok(Some(Mark { has_digest })),
+            Err(bad) => Err(refuse(path, bad)),
+        },
+        Err(error) => unread(format, path, error).map(|()| None),
     }
+}
+
+/// The value of a mark, which is well formed.
+pub(crate) struct Stored {
+    value: [u8; MAX_LEN],
+    len: usize,
+}
+
+impl Stored {
+    /// What it says about the data, if it says anything.
+    pub(crate) fn signed(&self) -> Option<Metacopy<'_>> {
+        let parsed = Metacopy::parse(self.value.get(..self.len)?).ok()?;
+        parsed.is_signed().then_some(parsed)
+    }
+}
+
+/// Reads the whole mark of the file at `path`.
+///
+/// # Errors
+///
+/// `EIO`: the mark is malformed; `ERANGE`: it is longer than any; what the layer fails with. All
+/// are logged.
+pub(crate) fn read(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Stored>> {
+    let mut stored = Stored {
+        value: [0; MAX_LEN],
+        len: 0,
+    };
+    match path.getxattr(m, format.name(Name::Metacopy), &mut stored.value) {
+        Ok(None) => return Ok(None),
+        Ok(Some(len)) => stored.len = len,
+        Err(error) => return unread(format, path, error).map(|()| None),
+    }
+    match Metacopy::parse(stored.value.get(..stored.len).ok_or(EIO)?) {
+        Ok(_) => Ok(Some(stored)),
+        Err(bad) => Err(refuse(path, bad)),
+    }
+}
+
+/// The mark is malformed.
+#[cold]
+#[inline(never)]
+fn refuse(path: RealPath<'_>, bad: BadMetacopy) -> Error {
+    warn_limited!("'{}': {}\n", path.dentry().log_name(), bad.message());
+    match bad {
+        BadMetacopy::TooLarge => ERANGE,
+        BadMetacopy::TooSmall | BadMetacopy::Version | BadMetacopy::Length => EIO,
+    }
+}
+
+/// The mark could not be read.
+#[cold]
+#[inline(never)]
+fn unread(format: &Format, path: RealPath<'_>, error: Error) -> Result {
+    // Without read permission on the file there is no telling; its data is not shown either.
+    if error == EACCES && format.is_user() {
+        return Ok(());
+    }
+    warn_limited!(
+        "failed to get metacopy of '{}' ({})\n",
+        path.dentry().log_name(),
+        error.to_errno()
+    );
+    Err(error)
+}
+
+/// Marks an object of the upper layer, whose data has this digest or none that is to be kept.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP`: the upper layer does not store marks; what it fails with.
+pub(crate) fn set(
+    format: &Format,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    upper: &Upper<Dentry>,
+    digest: Option<&Digest>,
+) -> Result {
+    let mark = digest.map_or(Metacopy::EMPTY, |digest| Metacopy {
+        flags: 0,
+        algorithm: digest.algorithm(),
+        digest: digest.bytes(),
+    });
+    let mut value = KVec::new();
+    mark.encode(&mut value)?;
+    check_set(format, m, w, upper, Name::Metacopy, &value, Err(EOPNOTSUPP))
 }

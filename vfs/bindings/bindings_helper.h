@@ -21,6 +21,7 @@
 #include <linux/xattr.h>
 #include <linux/fileattr.h>
 #include <linux/fiemap.h>
+#include <linux/fsverity.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/uuid.h>
@@ -35,6 +36,9 @@ OVL_CONST(unsigned int, LOOKUP_FOLLOW);
 OVL_CONST(unsigned int, LOOKUP_DIRECTORY);
 OVL_CONST(unsigned int, LOOKUP_RCU);
 OVL_CONST(unsigned int, LOOKUP_EXCL);
+OVL_CONST(unsigned int, LOOKUP_BENEATH);
+OVL_CONST(unsigned int, LOOKUP_NO_SYMLINKS);
+OVL_CONST(unsigned int, LOOKUP_NO_XDEV);
 
 OVL_CONST(unsigned int, DCACHE_OP_REAL);
 OVL_CONST(unsigned int, DCACHE_OP_HASH);
