@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::redirect;
 use crate::{
     copy_up::copy_up,
     overlay::{
@@ -171,15 +172,15 @@ fn create_object(
 
 /// Gives the object `old` one more name.
 ///
-/// Errors as [`mkdir`]; `EIO` if the object's data are not with it in the upper.
+/// Errors as [`mkdir`]; `EXDEV` if the upper does not store where the object's data are.
 pub(crate) fn link(old: &OvlDentry, new: OvlChild<'_>) -> Result {
     let ms = MountState::of(old.super_());
     copy_up(old)?;
     copy_up(new.parent_dentry())?;
     let guard = nlink_start(old)?;
     if old.is_metacopy() {
-        // The new name would have to lead to the data below, which takes a redirect.
-        return Err(EIO);
+        // The new name has to lead to the data below, too.
+        ms.with_mounter(|m| redirect::set_absolute(ms, m, guard.write(), old))?;
     }
     let inode = old.object()?;
     let mut attr = CreateAttr::with_mode(0);

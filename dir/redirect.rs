@@ -48,8 +48,29 @@ pub(super) fn set(
     dentry: &OvlDentry,
     to: &OvlDentry,
 ) -> Result {
+    let absolute = needs_absolute(dentry.object()?, dentry, to)?;
+    store(ms, m, w, dentry, absolute)
+}
+
+/// As [`set`], for a file that gets another name somewhere: all names share the redirect.
+#[inline(never)]
+pub(super) fn set_absolute(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    dentry: &OvlDentry,
+) -> Result {
+    store(ms, m, w, dentry, true)
+}
+
+fn store(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    dentry: &OvlDentry,
+    absolute: bool,
+) -> Result {
     let inode = dentry.object()?;
-    let absolute = needs_absolute(inode, dentry, to)?;
     let fits = inode.with_redirect(|redirect| !absolute || is_absolute(redirect));
     if fits.unwrap_or(false) {
         return Ok(());

@@ -585,6 +585,10 @@ static bool xino_auto;
 module_param(xino_auto, bool, 0644);
 MODULE_PARM_DESC(xino_auto, "Extend inode numbers with the number of the layer where they fit");
 
+static bool metacopy;
+module_param(metacopy, bool, 0644);
+MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
+
 bool ovl_rs_helper_param_redirect_dir(void)
 {
 	return READ_ONCE(redirect_dir);
@@ -594,10 +598,6 @@ unsigned short ovl_rs_helper_param_redirect_max(void)
 {
 	return READ_ONCE(redirect_max);
 }
-
-static bool metacopy;
-module_param(metacopy, bool, 0644);
-MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
 
 bool ovl_rs_helper_param_metacopy(void)
 {
