@@ -421,6 +421,26 @@ pub fn ioctl0(f: &File, cmd: u64) -> io::Result<()> {
     cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), cmd as _, buf.as_mut_ptr()) }).map(drop)
 }
 
+/// `FS_IOC_ENABLE_VERITY`: makes the filesystem protect the data of a file.
+pub fn enable_verity(f: &File, algorithm: u32) -> io::Result<()> {
+    // struct fsverity_enable_arg: version, algorithm, block size, and no salt or signature.
+    let mut arg = [0u32; 32];
+    (arg[0], arg[1], arg[2]) = (1, algorithm, 4096);
+    // SAFETY: the argument has the size and the layout of `struct fsverity_enable_arg`.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0x4080_6685, arg.as_ptr()) }).map(drop)
+}
+
+/// `FS_IOC_MEASURE_VERITY`: the digest of a file whose data is protected.
+pub fn measure_verity(f: &File) -> io::Result<Vec<u8>> {
+    // struct fsverity_digest: algorithm, size of the room and then of the digest, the digest.
+    let mut arg = [0u8; 68];
+    arg[2] = 64;
+    // SAFETY: the argument has the layout of `struct fsverity_digest` with 64 bytes of room.
+    cvt_int(unsafe { libc::ioctl(f.as_raw_fd(), 0xc004_6686, arg.as_mut_ptr()) })?;
+    let len = usize::from(arg[2]);
+    Ok(arg[4..4 + len].to_vec())
+}
+
 /// One extent, as the kernel describes it.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]

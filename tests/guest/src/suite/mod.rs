@@ -23,12 +23,14 @@ mod copy_up;
 mod crash;
 mod create;
 mod data;
+mod data_only;
 mod etxtbsy;
 mod export;
 mod file_flags;
 mod foreign;
 mod interop;
 mod lookup;
+mod metacopy;
 mod mount_options;
 mod page_cache;
 mod permission;
@@ -40,6 +42,7 @@ mod show_options;
 mod statfs;
 mod sync;
 mod unload;
+mod verity;
 mod whiteout;
 mod xattr;
 
@@ -56,6 +59,9 @@ const TABLES: &[&[Case]] = &[
     readdir::TESTS,
     attr::TESTS,
     data::TESTS,
+    metacopy::TESTS,
+    data_only::TESTS,
+    verity::TESTS,
     permission::TESTS,
     xattr::TESTS,
     mount_options::TESTS,
