@@ -455,18 +455,25 @@ fn changed_entries(m: &Mounter<'_>, ms: &MountState, dir: &OvlFile) -> Result<Co
         entry.flags = entry.flags.with(Flags::INO_PENDING);
         match look_up(m, ms, dir, &entry)? {
             Found::Ino(ino) if ino != entry.ino => {
-                changed.insert(&NewName {
-                    name: entry.name,
-                    key: None,
-                    kind: entry.kind,
-                    ino,
-                    flags: Flags::NONE,
-                })?;
+                keep(&mut changed, &entry, ino)?;
             }
             Found::Ino(_) | Found::Nothing => {}
         }
     }
     Ok(changed)
+}
+
+/// Adds `entry` to `names`, with the inode number `ino`.
+#[inline(never)]
+fn keep(names: &mut Collected, entry: &View<'_>, ino: u64) -> Result {
+    names.insert(&NewName {
+        name: entry.name,
+        key: None,
+        kind: entry.kind,
+        ino,
+        flags: Flags::NONE,
+    })?;
+    Ok(())
 }
 
 /// Takes the mark from a directory that has no entry left which made it impure. The xattr in the

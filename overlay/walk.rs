@@ -368,6 +368,7 @@ impl Search<'_> {
     }
 
     /// Looks the name, or what it was redirected to, up in one layer.
+    #[inline(never)]
     fn in_layer<L: SearchLayer>(
         &mut self,
         layer: &L,

@@ -153,11 +153,7 @@ impl SuperOps for Overlay {
 }
 
 impl ExportOps for Overlay {
-    fn encode_fh(
-        inode: &OvlInode,
-        parent: Option<&OvlInode>,
-        buf: &mut [u8],
-    ) -> Option<Encoded> {
+    fn encode_fh(inode: &OvlInode, parent: Option<&OvlInode>, buf: &mut [u8]) -> Option<Encoded> {
         export::encode_fh(inode, parent, buf)
     }
 }
