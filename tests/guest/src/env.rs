@@ -179,6 +179,24 @@ impl T {
     }
 }
 
+impl T {
+    /// As [`T::expect_log`], for a line that the kernel limits the rate of (10 in 5 s, for all
+    /// tests together): does `again` what causes it until the line comes.
+    #[track_caller]
+    pub fn expect_limited_log(&self, words: &[&str], again: impl Fn()) -> R {
+        let mut last = Ok(());
+        for _ in 0..14 {
+            last = self.expect_log(words);
+            if last.is_ok() {
+                return last;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            again();
+        }
+        last
+    }
+}
+
 /// Whether `/proc/filesystems` has this type.
 pub fn registered(ty: &str) -> R<bool> {
     Ok(f::text("/proc/filesystems")?

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -307,7 +308,12 @@ fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
         Ok(l) => l,
         Err(e) => return fail(e),
     };
-    let leaf = format!("t-{}", std::process::id());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let leaf = format!(
+        "t-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let dir = Path::new("/mnt").join(fs).join(&leaf);
     let other = Path::new("/mnt")
         .join(other_fs(fs))
@@ -323,12 +329,10 @@ fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
         Err(e) => fail(e),
     };
 
-    let hung = matches!(&done, Done::Alarm(_));
     let mut trouble = Vec::new();
-    if !hung {
-        for d in [&dir, &other] {
-            clean(d, &mut trouble);
-        }
+    // After a hung test nothing below can be trusted to end.
+    if !matches!(&done, Done::Alarm(_)) {
+        trouble.extend(cleaned(&[&dir, &other], timeout));
     }
     let lines = log.since();
     if let Some(a) = alarm(&lines) {
@@ -405,11 +409,35 @@ fn stacks(group: i32) -> String {
             .flatten()
             .flatten()
         {
-            let st = std::fs::read_to_string(t.path().join("stack")).unwrap_or_default();
+            let mut st = std::fs::read_to_string(t.path().join("stack")).unwrap_or_default();
+            if st.trim().is_empty() {
+                st = std::fs::read_to_string(t.path().join("wchan")).unwrap_or_default();
+            }
             s += &format!("\n  task {}\n{st}", t.file_name().to_string_lossy());
         }
     }
     s
+}
+
+/// Cleans up in a child, as an unmount may hang, too; returns what went wrong.
+fn cleaned(dirs: &[&Path], timeout: u64) -> Option<String> {
+    let job = || {
+        sys::new_group()?;
+        let mut trouble = Vec::new();
+        dirs.iter().for_each(|d| clean(d, &mut trouble));
+        Ok(trouble.join("\n"))
+    };
+    let end = sys::spawn(job).and_then(|mut c| Ok((c.pid(), c.wait(timeout)?)));
+    match end {
+        Ok((_, End::Ok(s))) if s.is_empty() => None,
+        Ok((_, End::Ok(s) | End::Err(_, s) | End::Skip(s))) => Some(s),
+        Ok((_, End::Died(st))) => Some(format!("cleaning up died (wait status {st:#x})")),
+        Ok((pid, End::Hung)) => Some(format!(
+            "unmounting or removing did not end in {timeout} s; it waits in the kernel:{}",
+            stacks(pid)
+        )),
+        Err(e) => Some(format!("{e:#}")),
+    }
 }
 
 /// Unmounts everything below a directory and removes it.

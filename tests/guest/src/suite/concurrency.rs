@@ -187,7 +187,8 @@ fn copy_up_against_unlink(t: &T) -> R {
         f::write(o.low(format!("{i}")), f::pattern(i, 30_000))?;
     }
     o.mount()?;
-    let ok = [libc::ENOENT, libc::ESTALE];
+    // EEXIST: the copy-up found the whiteout where it was to put the copy.
+    let ok = [libc::ENOENT, libc::ESTALE, libc::EEXIST];
     for i in 0..n {
         let p = o.m(format!("{i}"));
         all(vec![
@@ -218,7 +219,10 @@ fn copy_up_against_rename(t: &T) -> R {
         let written = AtomicBool::new(false);
         all(vec![
             Box::new(|| {
-                let r = may(f::append(&p, "x"), &[libc::ENOENT, libc::ESTALE])?;
+                let r = may(
+                    f::append(&p, "x"),
+                    &[libc::ENOENT, libc::ESTALE, libc::EEXIST],
+                )?;
                 written.store(r.is_some(), Ordering::SeqCst);
                 Ok(())
             }),

@@ -168,7 +168,10 @@ fn blocks_are_a_guess_until_then(t: &T) -> R {
     let m = f::stat(o.m("f"))?;
     check_eq!(m.blocks(), 100_000u64.next_multiple_of(m.blksize()) / 512);
     check_eq!(f::read(o.m("f"))?.len(), 100_000);
-    check_eq!(f::stat(o.m("f"))?.blocks(), f::stat(o.lown(1, "y"))?.blocks());
+    check_eq!(
+        f::stat(o.m("f"))?.blocks(),
+        f::stat(o.lown(1, "y"))?.blocks()
+    );
     Ok(())
 }
 
@@ -179,7 +182,8 @@ fn missing_data(t: &T) -> R {
     t.kmsg_since();
     check_eq!(f::stat(o.m("f"))?.len(), 5);
     check_err!(f::read(o.m("f")), ENOENT);
-    t.expect_log(&["data", "(-2)"]).or_else(|_| t.expect_log(&["data", "err=-2"]))?;
+    t.expect_log(&["data", "(-2)"])
+        .or_else(|_| t.expect_log(&["data", "err=-2"]))?;
     Ok(())
 }
 
@@ -454,7 +458,11 @@ fn new_api(t: &T) -> R {
     let m = fsmount(&fd, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
     let m = f::ctx(m, "fsmount", "")?;
     let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    f::ctx(move_mount(&m, "", rustix::fs::CWD, o.root(), how), "move_mount", "")?;
+    f::ctx(
+        move_mount(&m, "", rustix::fs::CWD, o.root(), how),
+        "move_mount",
+        "",
+    )?;
     check_eq!(f::text(o.m("f"))?, "datum");
     check_eq!(f::text(o.m("g"))?, "other");
     check_eq!(f::ls(o.root())?, ["f", "g"]);

@@ -8,19 +8,19 @@ use crate::check::outcome;
 cases! { "interop";
     layers_of_the_other_module;
     back_and_forth;
-    same_upper_bytes;
-    same_upper_bytes_nonsamefs;
+    same_upper_bytes.rs_only("one run compares both modules");
+    same_upper_bytes_nonsamefs.rs_only("one run compares both modules");
     copied_up_by_the_other_keeps_inode_numbers;
     whiteouts_and_opaque_of_the_other;
     flags_of_the_other;
     readonly_stack_of_uppers;
     stacked_on_the_other;
-    random_operations_1;
-    random_operations_2;
-    random_operations_3;
-    random_operations_4;
-    random_operations_nonsamefs;
-    random_operations_three_lowers;
+    random_operations_1.rs_only("one run compares both modules");
+    random_operations_2.rs_only("one run compares both modules");
+    random_operations_3.rs_only("one run compares both modules");
+    random_operations_4.rs_only("one run compares both modules");
+    random_operations_nonsamefs.rs_only("one run compares both modules");
+    random_operations_three_lowers.rs_only("one run compares both modules");
 }
 
 /// A lower with some of everything.
@@ -278,6 +278,8 @@ fn stacked_on_the_other(t: &T) -> R {
     fill(&inner.low(""))?;
     inner.mount()?;
     work(inner.root())?;
+    // What the inner one shows unescaped is private to the outer one.
+    f::removexattr(inner.m("b/f3"), "trusted.overlay.opaque")?;
     let want = tree::snapshot(inner.root(), tree::NO_TIMES)?;
     let mut o = t.ovl()?;
     o.lowers = vec![inner.mnt.clone()];
@@ -321,8 +323,11 @@ fn step(m: &Path, r: &mut Rng) -> String {
     };
     let (a, b) = (path(r), path(r));
     let (p, q) = (m.join(&a), m.join(&b));
-    let k = r.below(26);
-    let n = r.below(1000);
+    let (mut k, n) = (r.below(26), r.below(1000));
+    // Opening a fifo for writing would wait for a reader.
+    if k <= 4 && std::fs::metadata(&p).is_ok_and(|m| m.file_type().is_fifo()) {
+        k = 9;
+    }
     let res = match k {
         0..=2 => outcome(&f::write(&p, f::pattern(n, n as usize))),
         3..=4 => outcome(&f::append(&p, format!("{n}"))),
@@ -374,7 +379,7 @@ fn random(t: &T, seed: u64, mut o: Ovl) -> R {
     o.mount()?;
     p.mount()?;
     let (mut r1, mut r2) = (Rng(seed), Rng(seed));
-    let n = t.scaled(1500, 200);
+    let n = t.scaled(900, 200);
     let mut last = Vec::new();
     for i in 0..n {
         let (x, y) = (step(o.root(), &mut r1), step(p.root(), &mut r2));
@@ -395,7 +400,7 @@ fn random(t: &T, seed: u64, mut o: Ovl) -> R {
             );
             tree::same(&format!("step {i} of seed {seed}, the merged tree"), &a, &b)?;
         }
-        if i % 700 == 699 {
+        if i % 400 == 399 {
             // Each goes on with what the other one made.
             o.umount()?;
             p.umount()?;

@@ -134,7 +134,9 @@ fn every_change_of_metadata_copies_no_data(t: &T) -> R {
     f::rename(o.m("rename"), o.m("renamed"))?;
     f::link(o.m("link"), o.m("linked"))?;
     f::chmod(o.m("chmod"), 0o600)?;
-    let all = ["chown", "utimes", "xattr", "renamed", "link", "linked", "chmod"];
+    let all = [
+        "chown", "utimes", "xattr", "renamed", "link", "linked", "chmod",
+    ];
     for n in all {
         check_meta(&o, n)?;
     }
@@ -528,7 +530,10 @@ fn chain_copied_up(t: &T) -> R {
     check_meta(&o, "x")?;
     check_eq!(o.xattr("x", "redirect")?, None);
     check_eq!(f::read(o.m("x"))?, data());
-    check_eq!(f::stat(o.m("x"))?.blocks(), f::stat(o.lown(2, "d/z"))?.blocks());
+    check_eq!(
+        f::stat(o.m("x"))?.blocks(),
+        f::stat(o.lown(2, "d/z"))?.blocks()
+    );
     again(&o)?;
     check_eq!(f::read(o.m("x"))?, data());
     f::append(o.m("x"), "!")?;
@@ -705,7 +710,14 @@ fn handed_over(t: &T, first: &str, second: &str) -> R {
     f::append(o.m("d/write"), "x")?;
     let raw = |o: &Ovl| -> R<Vec<_>> {
         let mut v = Vec::new();
-        for n in ["d/chmod", "d/renamed", "moved", "linked", "d/link", "d/write"] {
+        for n in [
+            "d/chmod",
+            "d/renamed",
+            "moved",
+            "linked",
+            "d/link",
+            "d/write",
+        ] {
             v.push((o.xattr(n, "metacopy")?, o.xattr(n, "redirect")?));
         }
         Ok(v)
