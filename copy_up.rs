@@ -4,7 +4,8 @@
 //!
 //! The copy is complete before it has a name: data, then xattrs, then owner, mode and times, all
 //! on an object in the work directory (or one without a name), which is then put at its place in
-//! one step ([`publish`]). Directories above it are copied first, from the top down.
+//! one step ([`publish`]). Directories above it are copied first, from the top down. An object whose
+//! names are kept together by the index gets its first name there, and is linked to its place then.
 //!
 //! Locks, from the outside in: the lock of the overlay object, which makes one task copy and the
 //! others wait or give up on a signal; the count of writers of the upper mount, for the whole
@@ -26,19 +27,24 @@ pub(crate) use meta::{
     copy_xattr,
     set_attr, //
 };
+use publish::Target;
 
 use crate::{
     overlay::{
+        index,
         instantiate::update_reval,
         lowerdata,
         mount::MountState,
+        nlink,
         object::{
             set_impure,
             ObjFlag, //
         },
+        origin,
         OvlDentry,
         OvlInode, //
     },
+    rules::nlink::Base,
     vfs::{
         cred::{
             current_maps_owner,
@@ -66,7 +72,7 @@ use crate::{
             STATX_MTIME, //
         },
     },
-    xattr::origin,
+    xattr::origin::Record,
 };
 use kernel::{
     prelude::*,
@@ -107,12 +113,13 @@ fn needs_data(open_flags: u32) -> bool {
     open_flags & O_ACCMODE != O_RDONLY || open_flags & O_TRUNC != 0
 }
 
-/// Does the object have its place in the upper, and its data if they are needed?
+/// Does the object have its place in the upper, and its data if they are needed? One that was found
+/// by a file handle, and has no place that is known, needs none.
 ///
 /// True is final. Without the lock of the object, false may be out of date.
 fn is_done(dentry: &OvlDentry, open_flags: u32) -> bool {
     dentry.upper().is_some()
-        && dentry.has_upper_alias()
+        && (dentry.has_upper_alias() || dentry.is_disconnected())
         && !(needs_data(open_flags) && dentry.is_metacopy())
 }
 
@@ -129,13 +136,18 @@ fn copy_up_flags(dentry: &OvlDentry, open_flags: u32) -> Result {
     let ms = MountState::of(dentry.super_());
     // Without an upper there is no directory at which the search below would end.
     ms.workdir()?;
-    if dentry.is_disconnected() {
-        // Comes only from a handle that NFS export gave out.
+    // Comes only from a handle that NFS export gave out, which connects directories first.
+    let disconnected = dentry.is_disconnected();
+    if disconnected && dentry.is_dir() {
         return Err(EIO);
     }
     while !is_done(dentry, open_flags) {
-        let (parent, next) = topmost_lower(dentry);
-        ms.with_mounter(|m| copy_up_one(ms, m, &parent, &next, open_flags))?;
+        if disconnected {
+            ms.with_mounter(|m| copy_up_one(ms, m, None, dentry, open_flags))?;
+        } else {
+            let (parent, next) = topmost_lower(dentry);
+            ms.with_mounter(|m| copy_up_one(ms, m, Some(&parent), &next, open_flags))?;
+        }
     }
     Ok(())
 }
@@ -160,16 +172,14 @@ struct Job<'a> {
     dentry: &'a OvlDentry,
     /// Its inode.
     inode: &'a OvlInode,
-    /// Its directory, which has an upper.
-    parent: &'a OvlDentry,
-    /// The directory in the upper where the copy belongs.
-    destdir: &'a Upper<Dentry>,
+    /// Where the copy belongs; `None` if that is not known, and the copy only goes to the index.
+    place: Option<Place<'a>>,
+    /// The copy gets an entry in the index.
+    indexed: bool,
     /// The original.
     lower: RealPath<'a>,
     /// Attributes of the original; the size is zero if the data are not wanted.
     stat: KBox<Stat>,
-    /// Times of `destdir` before we touched it.
-    parent_stat: KBox<Stat>,
     /// Target of a symbolic link.
     link: Option<LinkText>,
     /// The writers of the upper mount know about us.
@@ -180,7 +190,34 @@ struct Job<'a> {
     metacopy: bool,
 }
 
-impl Job<'_> {
+/// The directory of what is copied.
+struct Place<'a> {
+    /// It, which has an upper.
+    parent: &'a OvlDentry,
+    /// Its upper.
+    dir: &'a Upper<Dentry>,
+    /// The times of the upper before we touched it.
+    stat: KBox<Stat>,
+}
+
+impl<'a> Place<'a> {
+    fn of(ms: &MountState, m: &Mounter<'_>, parent: &'a OvlDentry) -> Result<Self> {
+        let dir = parent.upper().ok_or(EIO)?;
+        let path = RealPath::upper(ms.upper_mnt()?, dir);
+        Ok(Self {
+            parent,
+            dir,
+            stat: read_stat(m, path, STATX_ATIME | STATX_MTIME)?,
+        })
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Where the copy belongs. `EIO` if that is not known.
+    fn place(&self) -> Result<&Place<'a>> {
+        self.place.as_ref().ok_or(EIO)
+    }
+
     /// The type of the object.
     fn file_type(&self) -> FileType {
         FileType::from_mode(self.stat.mode())
@@ -192,17 +229,16 @@ impl Job<'_> {
     }
 }
 
-/// Copies one object up, whose parent is in the upper.
+/// Copies one object up, whose parent is in the upper. Without a parent, to the index only.
 #[inline(never)]
 fn copy_up_one(
     ms: &MountState,
     m: &Mounter<'_>,
-    parent: &OvlDentry,
+    parent: Option<&OvlDentry>,
     dentry: &OvlDentry,
     open_flags: u32,
 ) -> Result {
     let inode = dentry.object()?;
-    let destdir = parent.upper().ok_or(EIO)?;
     let lower = inode.lower_path(ms).ok_or(EIO)?;
 
     let mut stat = read_stat(m, lower, STATX_BASIC_STATS)?;
@@ -214,8 +250,10 @@ fn copy_up_one(
         && kind == FileType::Regular
         && !needs_data(open_flags)
         && lowerdata::has_what_metacopy_needs(ms, m, inode);
-    let upper_dir = RealPath::upper(ms.upper_mnt()?, destdir);
-    let parent_stat = read_stat(m, upper_dir, STATX_ATIME | STATX_MTIME)?;
+    let place = match parent {
+        Some(parent) => Some(Place::of(ms, m, parent)?),
+        None => None,
+    };
     if open_flags & O_TRUNC != 0 {
         stat.set_size(0);
     }
@@ -234,13 +272,12 @@ fn copy_up_one(
         ms,
         dentry,
         inode,
-        parent,
-        destdir,
+        place,
+        indexed: index::is_needed(dentry),
         lower,
         sync_metadata: ms.config.syncs_metadata()
             && matches!(kind, FileType::Regular | FileType::Directory),
         stat,
-        parent_stat,
         link,
         write: &write,
         metacopy,
@@ -248,7 +285,7 @@ fn copy_up_one(
     if inode.upper().is_none() {
         copy_object(&job, m)?;
     }
-    if !dentry.has_upper_alias() {
+    if job.place.is_some() && !dentry.has_upper_alias() {
         publish::link_up(&job, m)?;
     }
     if needs_data(open_flags) && dentry.is_metacopy() {
@@ -265,33 +302,73 @@ fn read_stat(m: &Mounter<'_>, path: RealPath<'_>, mask: u32) -> Result<KBox<Stat
     Ok(stat)
 }
 
-/// Makes the copy and gives it its name. The lock of the object is held.
+/// Makes the copy and gives it its name; one that is kept in the index and is no directory gets the
+/// name there. The lock of the object is held.
 #[inline(never)]
 fn copy_object(job: &Job<'_>, m: &Mounter<'_>) -> Result {
+    let is_dir = job.file_type() == FileType::Directory;
     // A hard link whose other names stay below is not the same object any more.
-    let origin = if job.file_type() == FileType::Directory || job.stat.nlink() == 1 {
-        Some(origin::of_lower(job.ms.format(), m, job.lower.inode()?)?)
+    let origin = if is_dir || job.stat.nlink() == 1 || job.indexed {
+        Some(origin::record(job.ms, m, job.lower.inode()?)?)
     } else {
         None
     };
+    if job.indexed && !is_dir {
+        copy_to_index(job, m, origin.as_ref().ok_or(EIO)?)
+    } else {
+        copy_to_place(job, m, origin.as_ref())
+    }
+}
+
+/// Makes the copy as an entry of the index, from where the names in the upper are linked.
+#[inline(never)]
+fn copy_to_index(job: &Job<'_>, m: &Mounter<'_>, origin: &Record) -> Result {
+    let name = index::name_of(origin.handle().ok_or(EIO)?)?;
+    let target = Target {
+        dir: job.ms.indexdir().ok_or(EIO)?,
+        name: &name,
+    };
+    copy_to(job, m, target, Some(origin))?;
+    // So far no name in the upper counts.
+    let w = job.write.start_write();
+    nlink::store(job.ms, m, &w, job.inode, Base::Upper)
+}
+
+/// Makes the copy at its place.
+#[inline(never)]
+fn copy_to_place(job: &Job<'_>, m: &Mounter<'_>, origin: Option<&Record>) -> Result {
+    let place = job.place()?;
     // A lookup that finds this directory under another name, after a change below, may rename the
     // dentry at any time.
     pin_init::stack_pin_init!(let name = job.dentry.name_snapshot());
 
     // From now on the directory may hold objects that have an origin.
-    set_impure(job.ms, m, &job.write.start_write(), job.parent)?;
+    set_impure(job.ms, m, &job.write.start_write(), place.parent)?;
 
-    if job.file_type() == FileType::Regular && job.ms.tmpfile {
-        publish::through_tmpfile(job, m, name.name(), origin.as_ref())?;
-    } else {
-        publish::through_workdir(job, m, name.name(), origin.as_ref())?;
-    }
+    let target = Target {
+        dir: place.dir,
+        name: name.name(),
+    };
+    copy_to(job, m, target, origin)?;
 
     let w = job.write.start_write();
-    publish::restore_parent_times(job, m, &w);
+    publish::restore_parent_times(place, m, &w);
     job.dentry.set_upper_alias();
     if let Some(upper) = job.inode.upper() {
         update_reval(job.dentry, upper);
+    }
+    Ok(())
+}
+
+/// Makes the copy under a name in the upper.
+fn copy_to(job: &Job<'_>, m: &Mounter<'_>, target: Target<'_>, origin: Option<&Record>) -> Result {
+    if job.file_type() == FileType::Regular && job.ms.tmpfile {
+        publish::through_tmpfile(job, m, target, origin)?;
+    } else {
+        publish::through_workdir(job, m, target, origin)?;
+    }
+    if job.indexed {
+        job.inode.set_flag(ObjFlag::Index);
     }
     Ok(())
 }

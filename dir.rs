@@ -38,9 +38,19 @@ pub(crate) mod remove;
 pub(crate) mod rename;
 
 use crate::{
-    overlay::OvlDentry,
+    copy_up::copy_up,
+    overlay::{
+        index,
+        nlink::{
+            self,
+            NlinkGuard, //
+        },
+        object::ObjFlag,
+        OvlDentry, //
+    },
     vfs::dentry::Dentry, //
 };
+use kernel::prelude::*;
 
 /// Is the object that `found` stands for in the upper the one that the overlay knows as `dentry`?
 ///
@@ -55,7 +65,19 @@ fn matches_upper(dentry: &OvlDentry, found: &Dentry) -> bool {
 
 /// A directory in which a lower layer can have nothing to do: no lower part, no whiteouts.
 fn is_pure_upper(dentry: &OvlDentry) -> bool {
-    dentry.inode().is_some_and(|inode| {
-        inode.lowers().is_empty() && !inode.flag(crate::overlay::object::ObjFlag::Whiteouts)
-    })
+    dentry
+        .inode()
+        .is_some_and(|inode| inode.lowers().is_empty() && !inode.flag(ObjFlag::Whiteouts))
+}
+
+/// Starts an operation that adds or removes a name of the object of `dentry`; errors as
+/// [`nlink::start`] and [`copy_up`].
+///
+/// A name below that is to be hidden counts as well, if the index keeps the names of the object
+/// together: there has to be an upper object that keeps their number.
+fn start_nlink(dentry: &OvlDentry) -> Result<NlinkGuard<'_>> {
+    if index::is_needed(dentry) && !dentry.has_upper_alias() {
+        copy_up(dentry)?;
+    }
+    nlink::start(dentry)
 }

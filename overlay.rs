@@ -3,10 +3,11 @@
 //! What an overlay is: the mount-wide state, one object and how it is found.
 //!
 //! The mount's state ([`mount`], [`layer`]) and the services of the mount that every operation
-//! shares ([`temp`], [`whiteout`]) are here, below everything that changes or shows objects. So are
-//! the private data of an inode ([`object`]), how an inode comes to be ([`instantiate`],
-//! [`identity`]), the search through the layers ([`walk`], [`lowerdata`]), and what readers of a directory
-//! ([`dir_cache`]) or a file ([`open_file`]) keep.
+//! shares ([`temp`], [`whiteout`], [`index`]) are here, below everything that changes or shows
+//! objects. So are the private data of an inode ([`object`]), how an inode comes to be
+//! ([`instantiate`], [`identity`]) and how many names it has ([`nlink`]), the search through the
+//! layers ([`walk`], [`lowerdata`], [`origin`]), and what readers of a directory ([`dir_cache`]) or a
+//! file ([`open_file`]) keep.
 
 #![forbid(unsafe_code)]
 
@@ -26,12 +27,15 @@ use crate::vfs::{
 
 pub(crate) mod dir_cache;
 pub(crate) mod identity;
+pub(crate) mod index;
 pub(crate) mod instantiate;
 pub(crate) mod layer;
 pub(crate) mod lowerdata;
 pub(crate) mod mount;
+pub(crate) mod nlink;
 pub(crate) mod object;
 pub(crate) mod open_file;
+pub(crate) mod origin;
 pub(crate) mod temp;
 pub(crate) mod walk;
 pub(crate) mod whiteout;

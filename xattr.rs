@@ -49,6 +49,8 @@ pub(crate) enum Name {
     Redirect,
     /// The handle of the lower object this one was copied from.
     Origin,
+    /// The handle of the upper directory that an entry of the index stands for.
+    Upper,
     /// The directory may hold entries that were copied up (`y`).
     Impure,
     /// The link count of an indexed object, relative to that of a real one.
@@ -88,6 +90,7 @@ marker_names! {
     Opaque = "opaque",
     Redirect = "redirect",
     Origin = "origin",
+    Upper = "upper",
     Impure = "impure",
     Nlink = "nlink",
     Uuid = "uuid",

@@ -9,7 +9,7 @@
 //! Neither ever replaces an object that someone put at the name meanwhile: `EEXIST`.
 //!
 //! Source of the facts: `ovl_copy_up_tmpfile`, `ovl_copy_up_workdir` and `ovl_link_up` in
-//! `fs/overlayfs/copy_up.c`, `ovl_set_nlink_common` in `fs/overlayfs/inode.c`.
+//! `fs/overlayfs/copy_up.c`.
 
 #![forbid(unsafe_code)]
 
@@ -17,11 +17,14 @@ use super::{
     data,
     meta,
     publish_upper,
-    Job, //
+    Job,
+    Place, //
 };
 use crate::{
     overlay::{
+        index,
         instantiate::update_reval,
+        nlink,
         object::set_impure,
         temp::{
             create_temp,
@@ -29,10 +32,7 @@ use crate::{
             CreateAttr, //
         },
     },
-    rules::nlink::{
-        Base,
-        Nlink, //
-    },
+    rules::nlink::Base,
     vfs::{
         cred::{
             with_copy_up_creds,
@@ -44,7 +44,10 @@ use crate::{
             O_LARGEFILE,
             O_WRONLY, //
         },
-        inode::mode::S_IFMT,
+        inode::{
+            mode::S_IFMT,
+            FileType, //
+        },
         mount::{
             RealPath,
             Upper,
@@ -52,19 +55,25 @@ use crate::{
         },
         stat::SetAttr,
     },
-    xattr::{
-        origin::Record,
-        Name, //
-    },
+    xattr::origin::Record,
 };
 use kernel::prelude::*;
+
+/// The name that a copy gets in the upper.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The directory.
+    pub(super) dir: &'a Upper<Dentry>,
+    /// The name.
+    pub(super) name: &'a [u8],
+}
 
 /// Copies a regular file through one without a name.
 #[inline(never)]
 pub(super) fn through_tmpfile(
     job: &Job<'_>,
     m: &Mounter<'_>,
-    name: &[u8],
+    target: Target<'_>,
     origin: Option<&Record>,
 ) -> Result {
     let workdir = job.ms.workdir()?;
@@ -79,7 +88,7 @@ pub(super) fn through_tmpfile(
 
     let w = job.write.start_write();
     let has_digest = meta::copy(job, m, &w, temp.dentry(), origin)?;
-    let mut creating = w.start_creating(m, job.destdir, name)?;
+    let mut creating = w.start_creating(m, target.dir, target.name)?;
     creating.link(m, temp.dentry())?;
     // Not the dentry of the file without a name: that one never gets a parent.
     publish_upper(job, creating.keep(), has_digest);
@@ -91,7 +100,7 @@ pub(super) fn through_tmpfile(
 pub(super) fn through_workdir(
     job: &Job<'_>,
     m: &Mounter<'_>,
-    name: &[u8],
+    target: Target<'_>,
     origin: Option<&Record>,
 ) -> Result {
     let workdir = job.ms.workdir()?;
@@ -108,7 +117,9 @@ pub(super) fn through_workdir(
 
     let copied = copy_data(job, m, &temp);
     let w = job.write.start_write();
-    let published = copied.and_then(|()| rename_to_place(job, m, &w, workdir, &temp, name, origin));
+    let published = copied
+        .and_then(|()| index_dir(job, m, &w, &temp, origin))
+        .and_then(|()| rename_to_place(job, m, &w, workdir, &temp, target, origin));
     match published {
         Ok(has_digest) => {
             publish_upper(job, temp, has_digest);
@@ -130,6 +141,20 @@ fn copy_data(job: &Job<'_>, m: &Mounter<'_>, temp: &Upper<Dentry>) -> Result {
     data::copy(job, m, &to)
 }
 
+/// Makes the entry in the index for the directory `temp`, if it is to have one.
+fn index_dir(
+    job: &Job<'_>,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    temp: &Upper<Dentry>,
+    origin: Option<&Record>,
+) -> Result {
+    if !job.indexed || job.file_type() != FileType::Directory {
+        return Ok(());
+    }
+    index::create_dir_entry(job.ms, m, w, origin.ok_or(EIO)?, temp)
+}
+
 /// Completes `temp` and moves it to its place, with both directories locked. Says whether its
 /// metadata has a digest of the data.
 fn rename_to_place(
@@ -138,11 +163,11 @@ fn rename_to_place(
     w: &UpperWrite<'_>,
     workdir: &Upper<Dentry>,
     temp: &Upper<Dentry>,
-    name: &[u8],
+    target: Target<'_>,
     origin: Option<&Record>,
 ) -> Result<bool> {
-    let started =
-        w.start_renaming_onto_name(m, workdir, temp, job.destdir, name, RenameFlags::NONE, true);
+    let (dir, name) = (target.dir, target.name);
+    let started = w.start_renaming_onto_name(m, workdir, temp, dir, name, RenameFlags::NONE, true);
     let mut renaming = match started {
         Ok(renaming) => renaming,
         Err(error) if error == EEXIST => return Err(EEXIST),
@@ -156,47 +181,31 @@ fn rename_to_place(
 
 /// Gives an object that is in the upper under another name its name in this directory too.
 ///
-/// Happens to the second link of an object whose links are kept together.
+/// Happens to every link of an object whose links are kept together by the index.
 #[inline(never)]
 pub(super) fn link_up(job: &Job<'_>, m: &Mounter<'_>) -> Result {
-    let upper = job.inode.upper().ok_or(EIO)?;
-    let lower = job.lower.inode()?.nlink();
+    let (ms, inode) = (job.ms, job.inode);
+    let place = job.place()?;
+    let upper = inode.upper().ok_or(EIO)?;
     let w = job.write.start_write();
-    set_impure(job.ms, m, &w, job.parent)?;
+    set_impure(ms, m, &w, place.parent)?;
     // While the link is made, the count is kept relative to one that does not change.
-    store_nlink(job, m, &w, upper, Base::Lower, lower)?;
+    nlink::store(ms, m, &w, inode, Base::Lower)?;
     {
         pin_init::stack_pin_init!(let name = job.dentry.name_snapshot());
-        let mut creating = w.start_creating(m, job.destdir, name.name())?;
+        let mut creating = w.start_creating(m, place.dir, name.name())?;
         creating.link(m, upper)?;
         // Under the lock of the directory: a rename there waits for it.
         job.dentry.set_upper_alias();
         update_reval(job.dentry, creating.dentry());
     }
-    restore_parent_times(job, m, &w);
-    store_nlink(job, m, &w, upper, Base::Upper, upper.positive()?.nlink())
-}
-
-/// Stores how far the link count of the overlay's object is from that of a real one.
-fn store_nlink(
-    job: &Job<'_>,
-    m: &Mounter<'_>,
-    w: &UpperWrite<'_>,
-    upper: &Upper<Dentry>,
-    base: Base,
-    real: u32,
-) -> Result {
-    let value = Nlink::relative(base, job.inode.nlink(), real).text();
-    w.set_xattr(m, upper, job.ms.xattr(Name::Nlink), value.as_bytes(), 0)
+    restore_parent_times(place, m, &w);
+    nlink::store(ms, m, &w, inode, Base::Upper)
 }
 
 /// Gives the directory the times back that it had before we put the copy into it: for the user
 /// nothing changed there. As good as it goes.
-pub(super) fn restore_parent_times(job: &Job<'_>, m: &Mounter<'_>, w: &UpperWrite<'_>) {
+pub(super) fn restore_parent_times(place: &Place<'_>, m: &Mounter<'_>, w: &UpperWrite<'_>) {
     // The copy is in place either way.
-    let _ = w.notify_change(
-        m,
-        job.destdir,
-        &mut SetAttr::new().times_of(&job.parent_stat),
-    );
+    let _ = w.notify_change(m, place.dir, &mut SetAttr::new().times_of(&place.stat));
 }

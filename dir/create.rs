@@ -12,7 +12,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::redirect;
+use super::{
+    redirect,
+    start_nlink, //
+};
 use crate::{
     copy_up::copy_up,
     overlay::{
@@ -23,7 +26,6 @@ use crate::{
         mount::MountState,
         object::{
             dir_modified,
-            nlink_start,
             set_impure, //
         },
         open_file::OpenFile,
@@ -177,7 +179,7 @@ pub(crate) fn link(old: &OvlDentry, new: OvlChild<'_>) -> Result {
     let ms = MountState::of(old.super_());
     copy_up(old)?;
     copy_up(new.parent_dentry())?;
-    let guard = nlink_start(old)?;
+    let guard = start_nlink(old)?;
     if old.is_metacopy() {
         // The new name has to lead to the data below, too.
         ms.with_mounter(|m| redirect::set_absolute(ms, m, guard.write(), old))?;

@@ -57,7 +57,7 @@ fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<
         child.set_xwhiteouts();
     }
     let has_upper = found.upper.is_some();
-    if has_upper {
+    if found.upper_alias {
         child.set_upper_alias();
     }
     if !has_upper && found.lowers.is_empty() {
@@ -69,7 +69,7 @@ fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<
         upper: found.upper,
         lowers: found.lowers,
         data_redirect: found.data_redirect,
-        indexed: false,
+        indexed: found.indexed,
         redirect: found.redirect,
     };
     let inode = get_inode(child.super_(), m, params)?.inode;

@@ -15,7 +15,8 @@
 use super::{
     create::set_opaque,
     is_pure_upper,
-    matches_upper, //
+    matches_upper,
+    start_nlink, //
 };
 use crate::{
     copy_up::{
@@ -30,10 +31,7 @@ use crate::{
             Whiteouts, //
         },
         mount::MountState,
-        object::{
-            dir_modified,
-            nlink_start, //
-        },
+        object::dir_modified,
         temp::{
             create_temp,
             discard,
@@ -92,7 +90,7 @@ fn remove(child: OvlChild<'_>, is_dir: bool) -> Result {
     };
     copy_up(child.parent_dentry())?;
     let removed = {
-        let guard = nlink_start(&child)?;
+        let guard = start_nlink(&child)?;
         let removed = ms.with_mounter(|m| {
             if has_lower {
                 remove_and_whiteout(ms, m, guard.write(), child, &whiteouts)

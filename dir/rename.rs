@@ -14,11 +14,14 @@
 
 use super::{
     create::set_opaque_or,
-    is_pure_upper, matches_upper, redirect,
+    is_pure_upper,
+    matches_upper,
+    redirect,
     remove::{
         clear_if_needed,
         lost_name, //
     },
+    start_nlink, //
 };
 use crate::{
     copy_up::copy_up,
@@ -28,11 +31,10 @@ use crate::{
             Whiteouts, //
         },
         mount::MountState,
+        nlink::NlinkGuard,
         object::{
             dir_modified,
-            nlink_start,
-            set_impure,
-            NlinkGuard, //
+            set_impure, //
         },
         temp::discard,
         walk::lower_positive,
@@ -116,7 +118,7 @@ pub(crate) fn rename(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -
     } else if new.is_negative() {
         Access::Plain(ms.want_write()?)
     } else {
-        Access::Nlink(nlink_start(&new)?)
+        Access::Nlink(start_nlink(&new)?)
     };
     ms.with_mounter(|m| rename_upper(ms, m, access.write(), old, new, &plan, &whiteouts))
 }

@@ -22,6 +22,7 @@ use crate::{
             LowerRef, //
         },
         mount::MountState,
+        nlink,
         object::{
             EntryFlag,
             ObjFlag, //
@@ -31,7 +32,6 @@ use crate::{
         OvlInode,
         OvlSuper, //
     },
-    rules::nlink::Base,
     vfs::{
         cred::Mounter,
         dentry::Dentry,
@@ -239,7 +239,8 @@ fn make(
         }
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
-    new.inode().set_parts(params.upper, params.lowers, params.data_redirect)?;
+    new.inode()
+        .set_parts(params.upper, params.lowers, params.data_redirect)?;
     new.inode().set_redirect(params.redirect);
 
     let inode = new.inode();
@@ -250,10 +251,9 @@ fn make(
         warn_limited!("wrong casefold ({})\n", real.dentry().log_name());
     }
     if identity.key.is_some() && !inode.is_dir() {
-        let fallback = inode.nlink();
-        if let Some(nlink) = union_nlink(ms, m, inode, indexed)? {
-            if nlink != fallback {
-                inode.set_nlink(nlink);
+        if let (Some(lower), Some(upper)) = (inode.lower_inode(), inode.upper_path(ms)) {
+            if let Some(names) = nlink::stored(ms, m, lower, upper, indexed)? {
+                inode.set_nlink(names);
             }
         }
     }
@@ -275,30 +275,6 @@ fn make(
         apply_protattr(ms, m, inode, real)?;
     }
     Ok(new.publish())
-}
-
-/// The number of names that an object has in the overlay, if its upper part keeps a record of that.
-fn union_nlink(
-    ms: &MountState,
-    m: &Mounter<'_>,
-    inode: &OvlInode,
-    indexed: bool,
-) -> Result<Option<u32>> {
-    let (Some(lower), Some(path)) = (inode.lower_inode(), inode.upper_path(ms)) else {
-        return Ok(None);
-    };
-    // A single lower link is not indexed on copy-up.
-    if !indexed && lower.nlink() == 1 {
-        return Ok(None);
-    }
-    let Some(record) = marker::nlink(ms.format(), m, path)? else {
-        return Ok(None);
-    };
-    let base = match record.base {
-        Base::Upper => path.inode()?.nlink(),
-        Base::Lower => lower.nlink(),
-    };
-    Ok(record.resolve(base))
 }
 
 /// Takes over the protection flags that the upper part keeps beside its own.

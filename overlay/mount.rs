@@ -236,13 +236,18 @@ impl MountState {
         workdir.map(|workdir| &*workdir.dentry).ok_or(EROFS)
     }
 
-    /// The directory of index entries, if the mount has an index.
+    /// The directory of index entries, if the mount has an index: it is the work directory, too.
     pub(crate) fn indexdir(&self) -> Option<&Upper<Dentry>> {
         if !self.config.index {
             return None;
         }
         let workdir = self.upper.as_ref()?.workdir.as_ref()?;
         Some(&workdir.dentry)
+    }
+
+    /// Every object that is copied up gets an entry in the index, not only hard links.
+    pub(crate) fn indexes_all(&self) -> bool {
+        self.config.index && self.config.nfs_export
     }
 
     /// The mount can never be written: it has no upper layer or no work directory.

@@ -52,10 +52,7 @@ use crate::{
         cred::Mounter,
         dentry::Dentry,
         inode::Inode,
-        lock::{
-            ObjectGuard,
-            ObjectMutex, //
-        },
+        lock::ObjectMutex,
         mount::{
             Lower,
             RealPath,
@@ -606,33 +603,6 @@ pub(crate) fn set_impure(
     marker::set_impure(ms.format(), m, w, upper)?;
     inode.set_flag(ObjFlag::Impure);
     Ok(())
-}
-
-/// The link counts of an object and of its upper part may be changed together until this is
-/// dropped. Ends write access before it gives the object's mutex back.
-pub(crate) struct NlinkGuard<'a> {
-    write: UpperWrite<'a>,
-    _lock: ObjectGuard<'a>,
-}
-
-impl<'a> NlinkGuard<'a> {
-    /// The right to change the upper layer.
-    pub(crate) fn write(&self) -> &UpperWrite<'a> {
-        &self.write
-    }
-}
-
-/// Starts an operation that changes the link count of the object of `dentry` and of its upper part,
-/// so that neither copy-up nor another such operation sees the one without the other.
-///
-/// # Errors
-///
-/// `ENOENT`: the name is negative; `EINTR`: a signal arrived first; `EROFS`.
-pub(crate) fn nlink_start(dentry: &OvlDentry) -> Result<NlinkGuard<'_>> {
-    let inode = dentry.object()?;
-    let lock = inode.object_lock().lock_interruptible()?;
-    let write = dentry.mount().want_write()?;
-    Ok(NlinkGuard { write, _lock: lock })
 }
 
 /// Asks the layers whether the parts behind `dentry` are still what they were. `weak`: the name was

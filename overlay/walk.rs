@@ -20,6 +20,7 @@ use kernel::{
 
 use crate::{
     overlay::{
+        index,
         instantiate::is_trap,
         layer::{
             Layer,
@@ -29,33 +30,20 @@ use crate::{
         },
         mount::MountState,
         object::set_impure,
+        origin,
         whiteout::path_is_whiteout,
         OvlChild,
         OvlDentry,
         OvlInode, //
     },
-    rules::{
-        handle::{
-            Handle,
-            MAX_FID_LEN, //
-        },
-        redirect::{
-            compose,
-            Component,
-            Cursor, //
-        }, //
+    rules::redirect::{
+        compose,
+        Component,
+        Cursor, //
     },
     vfs::{
-        cred::{
-            capable_dac_read_search,
-            Mounter, //
-        },
+        cred::Mounter,
         dentry::Dentry,
-        exportfs::decode_fh,
-        inode::{
-            mode::S_IFMT,
-            Inode, //
-        },
         log::{
             self,
             warn_limited, //
@@ -69,6 +57,7 @@ use crate::{
         }, //
     },
     xattr::{
+        self,
         marker::{
             self,
             Opacity, //
@@ -77,9 +66,7 @@ use crate::{
             self,
             Mark, //
         },
-        origin,
-        redirect,
-        Name, //
+        redirect, //
     },
 };
 
@@ -87,6 +74,11 @@ use crate::{
 pub(crate) struct Found {
     /// The upper part.
     pub(crate) upper: Option<ARef<Upper<Dentry>>>,
+    /// The name exists in the upper layer; otherwise the upper part was found in the index, where
+    /// another name of the object put it.
+    pub(crate) upper_alias: bool,
+    /// The object has an entry in the index.
+    pub(crate) indexed: bool,
     /// The lower parts, topmost first. For an object that is no directory and has an upper part:
     /// the lower object it was copied from.
     pub(crate) lowers: KVec<LowerPath>,
@@ -185,6 +177,8 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
         last: !checks_redirects(ms) && parent.lowers().is_empty(),
         metacopy: None,
         absolute: false,
+        has_origin: false,
+        verified: false,
     };
 
     let mut upper = None;
@@ -198,7 +192,7 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
                 return Err(EREMOTE);
             }
             if !search.is_dir {
-                origin = find_origin(ms, m, layer, found)?;
+                origin = origin::find(ms, m, layer.path(found))?;
                 topmost = search.metacopy;
             }
         }
@@ -206,8 +200,9 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
     }
     let opaque = search.opaque;
 
-    let upper_metacopy = topmost.is_some();
+    let mut upper_metacopy = topmost.is_some();
     let redirected = upper_redirect.is_some();
+    search.has_origin = origin.is_some();
     let mut lowers = search.in_lowers(parent, upper.as_deref(), redirected, &mut topmost)?;
     let in_data_layer = search.has_data_elsewhere(&lowers);
     if in_data_layer {
@@ -222,9 +217,21 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
     }
     if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
         lowers.push(origin, GFP_KERNEL)?;
+        search.verified = true;
+    }
+    let index = search.in_index(upper.as_deref(), &lowers)?;
+    let upper_alias = upper.is_some();
+    let indexed = index.is_some();
+    if let Some(index) = index.filter(|_| !upper_alias) {
+        upper_redirect = search.through_index(&index)?;
+        topmost = search.metacopy;
+        upper_metacopy = topmost.is_some();
+        upper = Some(index);
     }
     Ok(Found {
         upper,
+        upper_alias,
+        indexed,
         lowers,
         redirect: upper_redirect,
         opaque,
@@ -256,6 +263,10 @@ struct Search<'s> {
     metacopy: Option<Mark>,
     /// The redirect that was read last is absolute.
     absolute: bool,
+    /// The lower object that the upper one was copied from was found by its handle.
+    has_origin: bool,
+    /// The topmost lower part is known to be what the upper one was copied from.
+    verified: bool,
 }
 
 /// What was found for one component of a path in one layer.
@@ -312,8 +323,13 @@ impl Search<'_> {
             let Some(dentry) = self.in_layer(layer, base)? else {
                 continue;
             };
-            if let Some(upper) = upper.filter(|_| found.is_empty() && self.is_dir) {
-                self.fix_origin(upper, &dentry)?;
+            if let Some(upper) = upper.filter(|_| found.is_empty()) {
+                if self.is_dir {
+                    self.fix_origin(upper, &dentry)?;
+                }
+                if !self.is_origin(upper, &dentry)? {
+                    break;
+                }
             }
             if upper.is_none() && found.is_empty() {
                 *topmost = self.metacopy;
@@ -334,6 +350,58 @@ impl Search<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// With an index the lower part that the name leads to has to be the one that the upper part was
+    /// copied from. With NFS export this goes for directories, too, which are not merged otherwise.
+    fn is_origin(&mut self, upper: &Upper<Dentry>, lower: &Lower<Dentry>) -> Result<bool> {
+        let checked = if self.is_dir {
+            self.ms.verify_lower()
+        } else {
+            self.ms.config.index && self.has_origin
+        };
+        if !checked {
+            return Ok(true);
+        }
+        match origin::verify(self.ms, self.m, upper, lower) {
+            Err(error) if self.is_dir && (error == ESTALE || error == ENODATA) => return Ok(false),
+            other => other?,
+        }
+        self.verified = true;
+        Ok(true)
+    }
+
+    /// Looks for an entry in the index. For an object with an upper part the lower one has to be
+    /// verified: another one's entry says nothing about it.
+    fn in_index(
+        &self,
+        upper: Option<&Upper<Dentry>>,
+        lowers: &[LowerPath],
+    ) -> Result<Option<ARef<Upper<Dentry>>>> {
+        let ms = self.ms;
+        let Some(lower) = lowers.first().filter(|_| upper.is_none() || self.verified) else {
+            return Ok(None);
+        };
+        if ms.indexdir().is_none() || (self.is_dir && !ms.indexes_all()) {
+            return Ok(None);
+        }
+        index::lookup(ms, self.m, upper, &lower.dentry)
+    }
+
+    /// Learns from the entry in the index, which another name of the object put there, what the
+    /// upper part says about the data. Returns the redirect.
+    fn through_index(&mut self, index: &Upper<Dentry>) -> Result<Option<KVec<u8>>> {
+        let format = self.ms.format();
+        let path = RealPath::upper(self.ms.upper_mnt()?, index);
+        let mut redirect = None;
+        if let Some(stored) = redirect::read(format, self.m, path)? {
+            let mut text = KVec::new();
+            text.extend_from_slice(stored.redirect()?.as_bytes(), GFP_KERNEL)?;
+            redirect = Some(text);
+        }
+        self.metacopy = metacopy::mark(format, self.m, path)?;
+        self.check_follow(redirect.is_some())?;
+        Ok(redirect)
     }
 
     /// The data of what was found is to be looked for in the data-only layers, when it is needed.
@@ -561,9 +629,9 @@ impl Search<'_> {
         if ms.noxattr() || marker::has_origin(format, m, layer.path(upper))? {
             return Ok(());
         }
-        let record = origin::of_lower(format, m, lower.positive()?)?;
+        let record = origin::record(ms, m, lower.positive()?)?;
         let write = ms.want_write()?;
-        origin::set(format, m, &write, upper, &record)?;
+        xattr::origin::set(format, m, &write, upper, &record)?;
         // The parent of the upper directory may change; that of the name is locked.
         set_impure(ms, m, &write, self.child.parent_dentry())
     }
@@ -635,79 +703,6 @@ fn stack_entry<'a>(
         return Ok(None);
     };
     Ok(Some((lower.layer(), lower.dentry().ok_or(EIO)?)))
-}
-
-/// Finds the lower object that an upper one was copied from, by the handle that it keeps.
-///
-/// It may be anywhere in the lower file system, and disconnected; only its inode number is used.
-/// `None`: unknown.
-#[inline(never)]
-fn find_origin(
-    ms: &MountState,
-    m: &Mounter<'_>,
-    layer: &UpperLayer,
-    upper: &Upper<Dentry>,
-) -> Result<Option<LowerPath>> {
-    let path = layer.path(upper);
-    let Some(record) = origin::read(ms.format(), m, path, Name::Origin)? else {
-        return Ok(None);
-    };
-    let Some(handle) = record.handle() else {
-        return Ok(None);
-    };
-    let Some(found) = decode_origin(ms, m, handle)? else {
-        return Ok(None);
-    };
-    let (upper, origin) = (path.inode()?, found.dentry.positive()?);
-    if is_wrong_type(upper, origin) && !path_is_whiteout(ms, m, path)? {
-        warn_limited!(
-            "invalid origin ({}, ftype={:x}, origin ftype={:x}).\n",
-            path.dentry().log_name(),
-            upper.mode() & S_IFMT,
-            origin.mode() & S_IFMT
-        );
-        return Ok(None);
-    }
-    Ok(Some(found))
-}
-
-/// Decodes a handle in the first lower layer whose file system can have made it.
-#[inline(never)]
-fn decode_origin(
-    ms: &MountState,
-    m: &Mounter<'_>,
-    handle: Handle<'_>,
-) -> Result<Option<LowerPath>> {
-    if !capable_dac_read_search() || handle.fid.len() > MAX_FID_LEN {
-        return Ok(None);
-    }
-    let with_uuid = ms.format().has_origin_uuid();
-    for (index, layer) in ms.lowers.iter().enumerate().take(ms.merged_layers()) {
-        if is_ambiguous(ms, layer) || !handle.belongs_to(&layer.mnt.sb().uuid(), with_uuid) {
-            continue;
-        }
-        let decoded = decode_fh(&layer.mnt, m, handle.fid_type, handle.fid, false)?;
-        if let Some(dentry) = decoded.filter(|dentry| !dentry.is_weird()) {
-            return Ok(Some(LowerPath {
-                layer: index,
-                dentry,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-/// Handles of this layer's file system cannot be told from those of another one.
-fn is_ambiguous(ms: &MountState, layer: &Layer) -> bool {
-    let filesystem = usize::try_from(layer.fsid)
-        .ok()
-        .and_then(|fsid| ms.filesystems.get(fsid));
-    layer.fsid != 0 && filesystem.is_none_or(|filesystem| filesystem.bad_uuid)
-}
-
-/// The inodes are of different types.
-fn is_wrong_type(a: &Inode, b: &Inode) -> bool {
-    (a.mode() ^ b.mode()) & S_IFMT != 0
 }
 
 /// Whether lower layers have something under the name of `child`, so that removing it from the upper

@@ -57,6 +57,9 @@ use kernel::{
 /// The name of the directory for temporary objects, inside the directory the user named.
 pub(crate) const WORK: &[u8] = b"work";
 
+/// The name of the directory that takes its place on a mount with an index.
+pub(crate) const INDEX: &[u8] = b"index";
+
 /// What is below `work/incompat` forbids the mount: features that we do not have were used.
 const INCOMPAT: &[u8] = b"incompat";
 
@@ -202,6 +205,18 @@ fn empty_and_remove(
     }
     remove_contents(ms, m, w, dentry, name, depth)?;
     cleanup(ms, m, w, parent, dentry)
+}
+
+/// Removes what an operation that did not end left in our directory; errors as [`empty_and_remove`].
+pub(super) fn remove_leftover(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    dir: &Upper<Dentry>,
+    dentry: &Upper<Dentry>,
+    name: &[u8],
+) -> Result {
+    empty_and_remove(ms, m, w, dir, dentry, name, Depth::Inside)
 }
 
 /// Removes what is in the directory `dir` of the name `name`; errors as [`empty_and_remove`].

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     overlay::{
+        index,
         instantiate,
         layer::{
             InUse,
@@ -60,7 +61,10 @@ use crate::{
         },
         inode::Inode,
         log::Name,
-        mount::Unmounting,
+        mount::{
+            Unmounting,
+            UpperWrite, //
+        },
         own::SuperSetup,
         stat::StatFs,
         super_block::{
@@ -567,6 +571,9 @@ impl<'sb> Builder<'_, 'sb> {
                 self.setup.set_uuid(&uuid);
             }
         }
+        if !self.ms.is_forced_readonly() && self.ms.config.index {
+            self.add_index(m)?;
+        }
         self.check_overlaps()?;
         if self.ms.is_forced_readonly() {
             // Shown so in /proc/mounts.
@@ -602,6 +609,46 @@ impl<'sb> Builder<'_, 'sb> {
         let root = instantiate::root_inode(filled.sb(), m, upper, lowers)?;
         let root = filled.set_root(root)?;
         instantiate::init_root(root, m)
+    }
+
+    /// The index takes the place of the work directory. It has to belong to these layers; what is of no
+    /// use any more in it goes. Without one that can be used, the mount is read-only.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE`: the index, or the upper layer, belongs to other layers; `ELOOP`; those of the layers.
+    #[inline(never)]
+    fn add_index(&mut self, m: &Mounter<'_>) -> Result {
+        self.with_write(|ms, w| index::check::verify_root(ms, m, w))
+            .map_err(|error| self.refuse(error, "failed to verify upper root origin"))?;
+        self.upper_mut()?.workdir = None;
+        let made = self
+            .with_write(|ms, w| workdir::create(ms, m, w, workdir::INDEX, true))
+            .inspect_err(|_| advise_about_index())?;
+        let Some(dentry) = made else {
+            advise_about_index();
+            self.setup.set_readonly();
+            return Ok(());
+        };
+        let trap = Some(self.trap(&dentry, "indexdir")?);
+        self.upper_mut()?.workdir = Some(Workdir { trap, dentry });
+
+        self.with_write(|ms, w| index::check::verify_dir(ms, m, w))
+            .map_err(|error| self.refuse(error, "failed to verify index dir 'upper' xattr"))
+            .and_then(|()| {
+                self.with_write(|ms, w| index::check::clean(ms, m, w))
+                    .map_err(|error| self.refuse(error, "failed index dir cleanup"))
+            })
+            .inspect_err(|_| advise_about_index())
+    }
+
+    /// Changes the upper layer.
+    fn with_write<R>(
+        &self,
+        change: impl FnOnce(&MountState, &UpperWrite<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let w = self.ms.want_write()?;
+        change(&self.ms, &w)
     }
 
     /// Is a layer, or the work directory, inside another one, or inside what another mount
@@ -742,6 +789,11 @@ impl<'sb> Builder<'_, 'sb> {
 #[inline(never)]
 fn warn(what: &'static str) {
     pr_warn!("{what}\n");
+}
+
+/// What the user can do about an index that does not work.
+fn advise_about_index() {
+    warn("try deleting the directory 'index' in workdir, or mount with index=off");
 }
 
 /// The UUID that handles of a file system carry.

@@ -116,6 +116,7 @@ const TABLE: &[Parameter<Key>] = &[
 pub(super) fn defaults() -> Defaults {
     Defaults {
         redirect_dir: param::redirect_dir(),
+        index: param::index(),
         redirect_always_follow: param::redirect_always_follow(),
         xino_auto: param::xino_auto(),
         metacopy: param::metacopy(),
@@ -427,8 +428,6 @@ impl Options {
 fn check_supported(context: &FsContext, config: &Config) -> Result {
     let missing = if config.nfs_export {
         "nfs_export=on"
-    } else if config.index {
-        "index=on"
     } else {
         return Ok(());
     };

@@ -3,7 +3,7 @@
 //! File handles of real objects.
 //!
 //! A file handle names an inode of a layer durably. It says which lower object an upper one was
-//! copied from.
+//! copied from, and which upper directory an entry of the index stands for.
 //!
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 
@@ -15,7 +15,10 @@ use super::{
     inode::Inode,
     mount::{
         Lower,
-        LowerMount, //
+        LowerMount,
+        Mount,
+        Upper,
+        UpperMount, //
     },
 };
 use core::{
@@ -88,11 +91,37 @@ pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8
 #[inline(never)]
 pub(crate) fn decode_fh(
     mnt: &LowerMount,
-    _m: &Mounter<'_>,
+    m: &Mounter<'_>,
     kind: u8,
     fid: &[u8],
     connected: bool,
 ) -> Result<Option<ARef<Lower<Dentry>>>> {
+    Ok(decode(mnt, m, kind, fid, connected)?.map(Lower::new_owned))
+}
+
+/// As [`decode_fh`], in the upper layer.
+///
+/// # Errors
+///
+/// As [`decode_fh`].
+pub(crate) fn decode_upper_fh(
+    mnt: &UpperMount,
+    m: &Mounter<'_>,
+    kind: u8,
+    fid: &[u8],
+    connected: bool,
+) -> Result<Option<ARef<Upper<Dentry>>>> {
+    Ok(decode(mnt, m, kind, fid, connected)?.map(Upper::new_owned))
+}
+
+/// [`decode_fh`] in any layer.
+fn decode(
+    mnt: &Mount,
+    _m: &Mounter<'_>,
+    kind: u8,
+    fid: &[u8],
+    connected: bool,
+) -> Result<Option<ARef<Dentry>>> {
     let mut words = Fid([0; MAX_HANDLE / WORD]);
     let mut count: c_int = 0;
 

@@ -577,6 +577,10 @@ static bool redirect_always_follow = true;
 module_param(redirect_always_follow, bool, 0644);
 MODULE_PARM_DESC(redirect_always_follow, "Follow redirects even if redirect_dir is off");
 
+static bool index_on;
+module_param_named(index, index_on, bool, 0644);
+MODULE_PARM_DESC(index, "Keep the names of lower hard links together when they are copied up");
+
 static unsigned short redirect_max = 256;
 module_param(redirect_max, ushort, 0644);
 MODULE_PARM_DESC(redirect_max, "Length that a redirect from the root may have when it is made");
@@ -592,6 +596,11 @@ MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
 bool ovl_rs_helper_param_redirect_dir(void)
 {
 	return READ_ONCE(redirect_dir);
+}
+
+bool ovl_rs_helper_param_index(void)
+{
+	return READ_ONCE(index_on);
 }
 
 unsigned short ovl_rs_helper_param_redirect_max(void)

@@ -198,6 +198,12 @@ pub(crate) fn redirect_dir() -> bool {
     unsafe { bindings::param_redirect_dir() }
 }
 
+/// The module parameter `index`: `index=on` is the default.
+pub(crate) fn index() -> bool {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_index() }
+}
+
 /// The module parameter `redirect_max`: the length that a redirect from the root may have when it
 /// is made.
 pub(crate) fn redirect_max() -> u16 {

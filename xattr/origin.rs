@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The origin: the handle of the lower object that an upper one was copied from.
+//! Records with a handle: the origin, which is the lower object that an upper one was copied from, and
+//! the upper directory that an entry of the index stands for.
 //!
-//! Source of the facts: `ovl_get_fh` in `fs/overlayfs/namei.c`, `ovl_encode_real_fh`,
+//! Source of the facts: `ovl_get_fh` and `ovl_verify_fh` in `fs/overlayfs/namei.c`, `ovl_encode_real_fh`,
 //! `ovl_get_origin_fh` and `ovl_set_origin_fh` in `fs/overlayfs/copy_up.c`. The layout of the record
 //! is in [`crate::rules::handle`].
 //!
@@ -59,6 +60,11 @@ impl Record {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// A record from its bytes, which are one.
+    pub(crate) fn from_bytes(bytes: KVVec<u8>) -> Self {
+        Self(bytes)
+    }
 }
 
 /// Reads the handle that the object at `path` keeps as `name`; `None` if there is none that can be
@@ -101,6 +107,26 @@ pub(crate) fn read(
             );
             Ok(None)
         }
+    }
+}
+
+/// Whether the object at `path` keeps just this record as `name`.
+///
+/// # Errors
+///
+/// `ENODATA`: it keeps none that can be used; `ESTALE`: it keeps another one; what [`read`] fails with.
+pub(crate) fn verify(
+    format: &Format,
+    m: &Mounter<'_>,
+    path: RealPath<'_>,
+    name: Name,
+    record: &Record,
+) -> Result {
+    let kept = read(format, m, path, name)?.ok_or(ENODATA)?;
+    if kept.handle() == record.handle() {
+        Ok(())
+    } else {
+        Err(ESTALE)
     }
 }
 
@@ -163,4 +189,20 @@ pub(crate) fn set(
         Err(error) if error == EPERM => Ok(()),
         other => other,
     }
+}
+
+/// Stores a record that has to be there.
+///
+/// # Errors
+///
+/// What the layer fails with.
+pub(crate) fn store(
+    format: &Format,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    upper: &Upper<Dentry>,
+    name: Name,
+    record: &Record,
+) -> Result {
+    w.set_xattr(m, upper, format.name(name), record.as_bytes(), 0)
 }

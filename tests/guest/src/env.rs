@@ -197,6 +197,30 @@ impl T {
     }
 }
 
+/// A parameter of the module under test, set until this is dropped.
+pub struct Param {
+    file: PathBuf,
+    old: String,
+}
+
+impl Param {
+    #[track_caller]
+    pub fn set(t: &T, name: &str, value: &str) -> R<Self> {
+        let file = PathBuf::from(format!("/sys/module/{}/parameters/{name}", t.ty));
+        let old = f::text(&file)?.trim().to_string();
+        f::write(&file, value)?;
+        Ok(Self { file, old })
+    }
+}
+
+impl Drop for Param {
+    fn drop(&mut self) {
+        if let Err(e) = f::write(&self.file, &self.old) {
+            eprintln!("cannot restore a parameter: {e:#}");
+        }
+    }
+}
+
 /// Whether `/proc/filesystems` has this type.
 pub fn registered(ty: &str) -> R<bool> {
     Ok(f::text("/proc/filesystems")?

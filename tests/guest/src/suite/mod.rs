@@ -5,7 +5,7 @@
 mod prelude {
     #![allow(unused_imports)]
     pub use crate::check::{Skip, R};
-    pub use crate::env::{drop_caches, mount_raw, mountinfo, Ovl, OFF, T};
+    pub use crate::env::{drop_caches, mount_raw, mountinfo, Ovl, Param, OFF, T};
     pub(super) use crate::{cases, check, check_eq, check_err, check_ne, f, sys, tree};
     pub use rustix::fs::{FileType, RenameFlags};
     pub use rustix::mount::MountFlags;
@@ -28,6 +28,7 @@ mod etxtbsy;
 mod export;
 mod file_flags;
 mod foreign;
+mod index;
 mod interop;
 mod lookup;
 mod metacopy;
@@ -35,6 +36,7 @@ mod mount_options;
 mod page_cache;
 mod permission;
 mod readdir;
+mod redirect;
 mod remount;
 mod remove;
 mod rename;
@@ -56,6 +58,8 @@ const TABLES: &[&[Case]] = &[
     copy_up::TESTS,
     remove::TESTS,
     rename::TESTS,
+    redirect::TESTS,
+    index::TESTS,
     readdir::TESTS,
     attr::TESTS,
     data::TESTS,
