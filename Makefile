@@ -4,11 +4,11 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test shell check install prepare update clean purge help
+.PHONY: module run test suites fuzz shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.
@@ -25,6 +25,12 @@ run: ## the demonstration: boot the stock Debian kernel in a VM and use overlay_
 
 test: ## all tests; T=name-filter KERNEL=stock|debug FS=ext4,xfs,tmpfs TYPE=overlay_rs,overlay SCALE=percent
 	@$(S)/test.sh
+
+suites: ## other people's suites on overlay and on overlay_rs, side by side; T=suite,suite FS= SCALE=percent
+	@$(S)/suites.sh
+
+fuzz: ## random cases on overlay and on overlay_rs, everything compared; DURATION=seconds SEED= FS= KERNEL=
+	@$(S)/fuzz.sh
 
 shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KERNEL=stock|debug
 	@$(S)/shell.sh

@@ -6,7 +6,7 @@
 
 if [ "${1:-}" = cache ]; then
 	# Only what is ours, by name: OVL_CACHE may be any directory.
-	rm -rf "$OVL_CACHE"/{tree,kernel,guest,debs,cargo,logs,locks,modules.??????}
+	rm -rf "$OVL_CACHE"/{tree,kernel,guest,debs,suites,cargo,logs,locks,modules.??????}
 	rmdir "$OVL_CACHE" 2>/dev/null || true
 	exit 0
 fi

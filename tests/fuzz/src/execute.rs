@@ -1,0 +1,730 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs a case on both types, step by step, and compares.
+
+use std::collections::HashMap;
+
+use crate::case::{show, Case, Name, Op};
+use crate::layers::{data, join, names, Side};
+use crate::snapshot::{bytes, differences, hash, stat_text, take, What};
+use crate::sys::{self, Map, Res};
+
+/// Where the two differ.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// What kind it is: shrinking keeps to it.
+    pub kind: String,
+    pub text: String,
+}
+
+/// What came of a case.
+#[derive(Default)]
+pub struct Outcome {
+    pub difference: Option<Difference>,
+    /// Results and tree lines compared.
+    pub compared: u64,
+    /// Operations that succeeded.
+    pub succeeded: u64,
+    /// Not comparable, for this reason.
+    pub skipped: Option<String>,
+}
+
+/// An ACL as the extended attribute has it.
+pub fn acl_bytes(acl: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut v = 2u32.to_le_bytes().to_vec();
+    for (tag, perm, id) in acl {
+        v.extend(tag.to_le_bytes());
+        v.extend(perm.to_le_bytes());
+        v.extend(id.to_le_bytes());
+    }
+    v
+}
+
+fn res(r: Res) -> String {
+    match r {
+        Ok(v) => format!("{v}"),
+        Err(e) => format!("E{e}"),
+    }
+}
+
+fn with<T>(r: Result<T, i32>, f: impl FnOnce(T) -> String) -> String {
+    match r {
+        Ok(v) => f(v),
+        Err(e) => format!("E{e}"),
+    }
+}
+
+fn unit(r: Res) -> String {
+    with(r, |_| "ok".into())
+}
+
+/// One side while it runs.
+struct Runner<'a> {
+    side: Side,
+    case: &'a Case,
+    start: i64,
+    fds: [Option<i32>; 6],
+    /// The inode that was opened.
+    opened: [(u64, u64); 6],
+    maps: [Option<Map>; 6],
+    /// The inodes of paths, while nothing was renamed or removed.
+    inodes: HashMap<Vec<u8>, (u64, u64)>,
+}
+
+/// Becomes one of the users, and root again when dropped.
+struct As(u8);
+
+impl As {
+    fn new(who: u8) -> Self {
+        if who != 0 {
+            let id = 999 + u32::from(who);
+            let _ = sys::setgroups(&[if who == 1 { 1001 } else { 5 }]);
+            let _ = sys::setegid(id);
+            let _ = sys::seteuid(id);
+        }
+        As(who)
+    }
+}
+
+impl Drop for As {
+    fn drop(&mut self) {
+        if self.0 != 0 {
+            let _ = sys::seteuid(0);
+            let _ = sys::setegid(0);
+            let _ = sys::setgroups(&[]);
+        }
+    }
+}
+
+impl Runner<'_> {
+    fn p(&self, n: &Name) -> Vec<u8> {
+        join(&self.side.mnt, &n.0)
+    }
+
+    fn close_all(&mut self) {
+        for i in 0..self.fds.len() {
+            self.maps[i] = None;
+            if let Some(fd) = self.fds[i].take() {
+                let _ = sys::close(fd);
+            }
+        }
+        let _ = sys::chdir(b"/");
+    }
+
+    fn install(&mut self, slot: u8, r: Res) -> String {
+        match r {
+            Ok(fd) => {
+                let i = slot as usize % 6;
+                if let Some(old) = self.fds[i].replace(fd as i32) {
+                    let _ = sys::close(old);
+                }
+                self.opened[i] = sys::fstat(fd as i32).map_or((0, 0), |s| (s.st_dev, s.st_ino));
+                "ok".into()
+            }
+            Err(e) => format!("E{e}"),
+        }
+    }
+
+    fn stat(&mut self, p: &[u8], follow: bool) -> String {
+        match sys::stat(p, follow) {
+            Ok(s) => {
+                let id = (s.st_dev, s.st_ino);
+                let key = [p, if follow { b"+" } else { b"" }].concat();
+                let ino = match self.inodes.insert(key, id) {
+                    None => "",
+                    Some(old) if old == id => " same inode",
+                    Some(_) => " another inode",
+                };
+                stat_text(&s, self.start) + ino
+            }
+            Err(e) => format!("E{e}"),
+        }
+    }
+
+    /// Reads on from here: every entry.
+    fn rest(fd: i32, size: usize) -> Result<Vec<(Vec<u8>, u8)>, i32> {
+        let mut v = Vec::new();
+        loop {
+            let d = sys::getdents(fd, size)?;
+            if d.is_empty() || v.len() > 10_000 {
+                return Ok(v);
+            }
+            v.extend(d.into_iter().map(|(n, _, _, t)| (n, t)));
+        }
+    }
+
+    fn list(v: &[(Vec<u8>, u8)]) -> String {
+        let mut v: Vec<String> = v.iter().map(|(n, t)| format!("{}:{t}", show(n))).collect();
+        v.sort();
+        v.join(" ")
+    }
+
+    fn walk(p: &[u8], depth: u32) -> String {
+        match names(p) {
+            Err(e) => format!("E{e}"),
+            Ok(v) => {
+                let mut t = String::from("(");
+                for (n, _, k) in v {
+                    t += &format!("{}:{k}", show(&n));
+                    if k == libc::DT_DIR && depth > 0 {
+                        t += &Self::walk(&join(p, &n), depth - 1);
+                    }
+                    t.push(' ');
+                }
+                t + ")"
+            }
+        }
+    }
+
+    fn run(&mut self, who: u8, op: &Op) -> String {
+        use Op::*;
+        // What changes names: paths may mean other inodes from now on.
+        if matches!(
+            op,
+            Rename { .. }
+                | Unlink { .. }
+                | Rmdir { .. }
+                | Mkdir { .. }
+                | LinkFd { .. }
+                | Mknod { .. }
+                | Symlink { .. }
+                | Remount
+                | DropCaches
+                | ReaddirRemove { .. }
+        ) {
+            self.inodes.clear();
+        }
+        match op {
+            Remount => {
+                self.close_all();
+                let a = unit(self.side.umount());
+                let ty = self.side.ty.clone();
+                let b = unit(self.side.mount(self.case, &ty, 0));
+                return format!("{a} {b}");
+            }
+            ReadOnly { on } => {
+                let fl = libc::MS_REMOUNT | if *on { libc::MS_RDONLY } else { 0 };
+                return unit(sys::mount("fuzz", &self.side.mnt, "", fl, b""));
+            }
+            DropCaches => {
+                // It is for all file systems: one side is enough.
+                if self.side.ty == "overlay" {
+                    if let Ok(fd) = sys::open(b"/proc/sys/vm/drop_caches", libc::O_WRONLY, 0) {
+                        let _ = sys::write(fd as i32, b"2", None);
+                        let _ = sys::close(fd as i32);
+                    }
+                }
+                return String::new();
+            }
+            Umask { mask } => {
+                sys::umask(*mask).ok();
+                return String::new();
+            }
+            _ => {}
+        }
+        let fd = |i: u8| self.fds[i as usize % 6].unwrap_or(-1);
+        let start = self.start;
+        let _who = As::new(who);
+        match op {
+            Open {
+                fd,
+                path,
+                flags,
+                mode,
+            } => {
+                let r = sys::open(&self.p(path), *flags, *mode);
+                self.install(*fd, r)
+            }
+            Tmpfile {
+                fd,
+                dir,
+                mode,
+                excl,
+            } => {
+                let fl = libc::O_TMPFILE | libc::O_RDWR | if *excl { libc::O_EXCL } else { 0 };
+                let r = sys::open(&self.p(dir), fl, *mode);
+                self.install(*fd, r)
+            }
+            LinkFd { fd: f, path } => unit(sys::link_fd(fd(*f), &self.p(path))),
+            Close { fd } => match self.fds[*fd as usize % 6].take() {
+                Some(f) => unit(sys::close(f)),
+                None => String::new(),
+            },
+            Read { fd: f, len } => {
+                let mut b = vec![0; *len as usize];
+                with(sys::read(fd(*f), &mut b, None), |n| {
+                    format!("{n} {:x}", hash(&b[..n as usize]))
+                })
+            }
+            Pread { fd: f, off, len } => {
+                let mut b = vec![0; *len as usize];
+                with(sys::read(fd(*f), &mut b, Some(*off)), |n| {
+                    format!("{n} {:x}", hash(&b[..n as usize]))
+                })
+            }
+            Write { fd: f, seed, len } => {
+                res(sys::write(fd(*f), &data(*seed, *len as usize), None))
+            }
+            Pwrite {
+                fd: f,
+                off,
+                seed,
+                len,
+            } => res(sys::write(fd(*f), &data(*seed, *len as usize), Some(*off))),
+            Seek { fd: f, off, whence } => {
+                // A directory's places are the file system's own.
+                let dir =
+                    sys::fstat(fd(*f)).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
+                let off = if dir && *whence == 0 { 0 } else { *off };
+                let r = sys::lseek(fd(*f), off, *whence);
+                if dir {
+                    unit(r)
+                } else {
+                    res(r)
+                }
+            }
+            Ftruncate { fd: f, len } => unit(sys::ftruncate(fd(*f), *len)),
+            Fallocate {
+                fd: f,
+                mode,
+                off,
+                len,
+            } => unit(sys::fallocate(fd(*f), *mode, *off, *len)),
+            Fstat { fd: f } => {
+                let was = self.opened[*f as usize % 6];
+                with(sys::fstat(fd(*f)), |s| {
+                    let same = if (s.st_dev, s.st_ino) == was {
+                        "same"
+                    } else {
+                        "another"
+                    };
+                    format!("{} {same} inode", stat_text(&s, start))
+                })
+            }
+            Fchmod { fd: f, mode } => unit(sys::fchmod(fd(*f), *mode)),
+            Fchown { fd: f, uid, gid } => unit(sys::fchown(fd(*f), *uid, *gid)),
+            Futimens { fd: f, at, mt } => unit(sys::futimens(fd(*f), *at, *mt)),
+            Fsetxattr { fd: f, name, val } => unit(sys::fsetxattr(fd(*f), name, val)),
+            Fgetxattr { fd: f, name } => with(sys::fgetxattr(fd(*f), name), |v| bytes(&v)),
+            Fsync { fd: f, data } => unit(if *data {
+                sys::fdatasync(fd(*f))
+            } else {
+                sys::fsync(fd(*f))
+            }),
+            CopyRange {
+                from,
+                to,
+                off,
+                to_off,
+                len,
+            } => res(sys::copy_file_range(
+                fd(*from),
+                *off,
+                fd(*to),
+                *to_off,
+                *len as usize,
+            )),
+            CloneRange {
+                from,
+                to,
+                off,
+                len,
+                to_off,
+            } => unit(sys::clone_range(fd(*from), *off, *len, fd(*to), *to_off)),
+            Dedupe {
+                from,
+                to,
+                off,
+                len,
+                to_off,
+            } => with(
+                sys::dedupe(fd(*from), *off, *len, fd(*to), *to_off),
+                |(n, s)| format!("{n} {s}"),
+            ),
+            Sendfile { from, to, off, len } => {
+                res(sys::sendfile(fd(*from), fd(*to), *off, *len as usize))
+            }
+            MapWrite {
+                fd: f,
+                off,
+                seed,
+                len,
+            } => {
+                let size = sys::fstat(fd(*f)).map_or(0, |s| s.st_size);
+                if size <= 0 || size > 1 << 24 {
+                    return String::new();
+                }
+                let r = Map::new(fd(*f), size as usize, true, true);
+                with(r, |m| {
+                    format!(
+                        "{} {}",
+                        m.put(*off as usize, &data(*seed, *len as usize)),
+                        unit(m.msync())
+                    )
+                })
+            }
+            MapHold { fd: f, shared } => {
+                let size = sys::fstat(fd(*f)).map_or(0, |s| s.st_size);
+                if size <= 0 || size > 1 << 24 {
+                    return String::new();
+                }
+                match Map::new(fd(*f), size as usize, false, *shared) {
+                    Ok(m) => {
+                        // What a private mapping shows of later writes is decided when it is touched.
+                        let n = m.pages().len();
+                        self.maps[*f as usize % 6] = Some(m);
+                        format!("{n}")
+                    }
+                    Err(e) => format!("E{e}"),
+                }
+            }
+            MapCheck { fd } => match &self.maps[*fd as usize % 6] {
+                Some(m) => m
+                    .pages()
+                    .iter()
+                    .map(|p| {
+                        p.as_ref()
+                            .map_or("- ".into(), |b| format!("{:x} ", hash(b)))
+                    })
+                    .collect(),
+                None => String::new(),
+            },
+            Getdents { fd: f, size } => with(sys::getdents(fd(*f), *size as usize), |v| {
+                let v: Vec<String> = v
+                    .iter()
+                    .map(|(n, _, _, t)| format!("{}:{t}", show(n)))
+                    .collect();
+                v.join(" ")
+            }),
+            GetFlags { fd: f } => with(sys::getflags(fd(*f)), |v| format!("{v:x}")),
+            SetFlags { fd: f, flags } => unit(sys::setflags(fd(*f), *flags)),
+            Fadvise { fd: f, advice } => unit(sys::fadvise(fd(*f), *advice)),
+            Fchdir { fd: f } => {
+                let r = unit(sys::fchdir(fd(*f)));
+                let _ = sys::chdir(b"/");
+                r
+            }
+            Stat { path, follow } => {
+                let p = self.p(path);
+                self.stat(&p, *follow)
+            }
+            Statfs { path } => with(sys::statfs(&self.p(path)), |(t, n, f)| {
+                format!("{t:x} {n} {f:x}")
+            }),
+            Access { path, mode } => unit(sys::access(&self.p(path), *mode)),
+            Readlink { path } => with(sys::readlink(&self.p(path)), |v| show(&v)),
+            Truncate { path, len } => unit(sys::truncate(&self.p(path), *len)),
+            Rename { from, to, flags } => unit(sys::rename(&self.p(from), &self.p(to), *flags)),
+            Link { from, to, follow } => unit(sys::link(
+                &self.p(from),
+                &self.p(to),
+                if *follow { libc::AT_SYMLINK_FOLLOW } else { 0 },
+            )),
+            Unlink { path } => unit(sys::unlink(&self.p(path))),
+            Rmdir { path } => unit(sys::rmdir(&self.p(path))),
+            Mkdir { path, mode } => unit(sys::mkdir(&self.p(path), *mode)),
+            Symlink { target, path } => unit(sys::symlink(&target.0, &self.p(path))),
+            Mknod { path, mode, dev } => unit(sys::mknod(&self.p(path), *mode, (*dev).into())),
+            Chmod { path, mode } => unit(sys::chmod(&self.p(path), *mode)),
+            Chown { path, uid, gid } => unit(sys::lchown(&self.p(path), *uid, *gid)),
+            Utimens {
+                path,
+                at,
+                mt,
+                follow,
+            } => unit(sys::utimens(&self.p(path), *at, *mt, *follow)),
+            Setxattr {
+                path,
+                name,
+                val,
+                flags,
+            } => unit(sys::setxattr(&self.p(path), name, val, *flags)),
+            Getxattr { path, name, size } => with(
+                sys::getxattr(&self.p(path), name, *size as usize),
+                |(n, v)| format!("{n} {}", bytes(&v)),
+            ),
+            Removexattr { path, name } => unit(sys::removexattr(&self.p(path), name)),
+            Listxattr { path } => with(sys::listxattr(&self.p(path)), |v| v.join(" ")),
+            SetAcl { path, default, acl } => {
+                let n = if *default {
+                    "system.posix_acl_default"
+                } else {
+                    "system.posix_acl_access"
+                };
+                unit(sys::setxattr(&self.p(path), n, &acl_bytes(acl), 0))
+            }
+            Readdir { path } => with(names(&self.p(path)), |v| {
+                Self::list(&v.into_iter().map(|(n, _, t)| (n, t)).collect::<Vec<_>>())
+            }),
+            ReaddirSeek { path, size, back } => {
+                let fd = match sys::open(&self.p(path), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+                    Ok(fd) => fd as i32,
+                    Err(e) => return format!("E{e}"),
+                };
+                let mut all = Vec::new();
+                for _ in 0..*back {
+                    all.extend(
+                        sys::getdents(fd, *size as usize)
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(|(n, _, _, t)| (n, t)),
+                    );
+                }
+                let at = sys::lseek(fd, 0, libc::SEEK_CUR).unwrap_or(-1);
+                let first = Self::rest(fd, *size as usize).unwrap_or_default();
+                let back = unit(sys::lseek(fd, at, libc::SEEK_SET));
+                let second = Self::rest(fd, *size as usize).unwrap_or_default();
+                let again = if first == second {
+                    "the same again"
+                } else {
+                    "NOT the same again"
+                };
+                all.extend(first);
+                let _ = sys::close(fd);
+                format!("{} {back} {again}", Self::list(&all))
+            }
+            ReaddirRemove { path, size } => {
+                let p = self.p(path);
+                let fd = match sys::open(&p, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+                    Ok(fd) => fd as i32,
+                    Err(e) => return format!("E{e}"),
+                };
+                let mut all = Vec::new();
+                while let Ok(d) = sys::getdents(fd, *size as usize) {
+                    if d.is_empty() || all.len() > 1000 {
+                        break;
+                    }
+                    for (n, _, _, t) in d {
+                        let r = if t == libc::DT_DIR {
+                            String::new()
+                        } else {
+                            unit(sys::unlink(&join(&p, &n)))
+                        };
+                        all.push(format!("{}:{t}{r}", show(&n)));
+                    }
+                }
+                all.sort();
+                let _ = sys::close(fd);
+                format!(
+                    "{} then {}",
+                    all.join(" "),
+                    with(names(&p), |v| v.len().to_string())
+                )
+            }
+            Walk { path } => Self::walk(&self.p(path), 3),
+            Sync => {
+                let r = sys::open(&self.side.mnt, libc::O_RDONLY, 0);
+                with(r, |f| {
+                    let r = unit(sys::syncfs(f as i32));
+                    let _ = sys::close(f as i32);
+                    r
+                })
+            }
+            Remount | ReadOnly { .. } | DropCaches | Umask { .. } => String::new(),
+        }
+    }
+}
+
+/// A difference that is known and accepted (docs/differences.md).
+fn accepted(_op: &Op, _intree: &str, _ours: &str) -> bool {
+    false
+}
+
+fn short(s: &str) -> String {
+    // Of a result, what tells its kind: the errno, or that there is none.
+    match s.split(' ').next() {
+        Some(w) if w.len() < 5 && w.starts_with('E') => w.into(),
+        _ => "ok".into(),
+    }
+}
+
+/// Runs a case. With `trace`, every operation and its results are printed.
+pub fn run(case: &Case, id: &str, trace: bool) -> Outcome {
+    let mut out = Outcome::default();
+    let sides = [
+        Side::new(case, &format!("{id}a"), "overlay"),
+        Side::new(case, &format!("{id}b"), "overlay_rs"),
+    ];
+    let mut rs = sides.map(|side| Runner {
+        side,
+        case,
+        start: 0,
+        fds: [None; 6],
+        opened: [(0, 0); 6],
+        maps: Default::default(),
+        inodes: HashMap::new(),
+    });
+    sys::umask(0o022).ok();
+    compare(case, &mut rs, &mut out, trace);
+    for r in &mut rs {
+        r.close_all();
+        r.side.remove();
+    }
+    out
+}
+
+fn trees(
+    out: &mut Outcome,
+    kind: &str,
+    a: &crate::snapshot::Tree,
+    b: &crate::snapshot::Tree,
+) -> bool {
+    out.compared += a.len() as u64;
+    let d = differences(a, b);
+    if d.is_empty() {
+        return true;
+    }
+    let text = d
+        .iter()
+        .take(6)
+        .map(|l| format!("    {l}"))
+        .collect::<Vec<_>>()
+        .join(
+            "
+",
+        );
+    out.difference = Some(Difference {
+        kind: kind.into(),
+        text: format!("{kind}: {} differences\n{text}", d.len()),
+    });
+    false
+}
+
+fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool) {
+    let fail = |kind: &str, text: String| {
+        Some(Difference {
+            kind: kind.into(),
+            text,
+        })
+    };
+    for r in rs.iter() {
+        if let Err(e) = r.side.make(case) {
+            out.skipped = Some(e);
+            return;
+        }
+    }
+    let lowers = |r: &Runner<'_>| {
+        (1..=case.lowers)
+            .map(|n| take(&r.side.layer(n), What::Raw, i64::MAX))
+            .collect::<Vec<_>>()
+    };
+    let before = [lowers(&rs[0]), lowers(&rs[1])];
+    // From here on, a time is `now`.
+    let start = sys::now();
+    for r in rs.iter_mut() {
+        r.start = start;
+    }
+    let m: Vec<String> = rs
+        .iter_mut()
+        .map(|r| {
+            let ty = r.side.ty.clone();
+            unit(r.side.mount(case, &ty, 0))
+        })
+        .collect();
+    if trace {
+        println!("mount {:?}: {m:?}", case.options);
+    }
+    out.compared += 1;
+    if m[0] != m[1] {
+        let lacking = ["index=on", "metacopy=on", "nfs_export=on"]
+            .iter()
+            .any(|o| case.options.iter().any(|x| x == o));
+        if lacking && m[1] == "E22" {
+            out.skipped = Some("an option that overlay_rs lacks".into());
+        } else {
+            out.difference = fail(
+                "mount",
+                format!(
+                    "mount {:?}: overlay {}, overlay_rs {}",
+                    case.options, m[0], m[1]
+                ),
+            );
+        }
+        return;
+    }
+    if m[0] != "ok" {
+        return;
+    }
+    for (i, (who, op)) in case.ops.iter().enumerate() {
+        let a = rs[0].run(*who, op);
+        let b = rs[1].run(*who, op);
+        if trace {
+            println!(
+                "{i:4} {who} {op:?}\n        {a}{}",
+                if a == b {
+                    String::new()
+                } else {
+                    format!("\n     != {b}")
+                }
+            );
+        }
+        out.compared += 1;
+        if !a.starts_with('E') {
+            out.succeeded += 1;
+        }
+        if a != b && !accepted(op, &a, &b) {
+            let kind = format!("{}:{}:{}", op.name(), short(&a), short(&b));
+            out.difference = fail(
+                &kind,
+                format!(
+                    "operation {i} by user {who}: {op:?}\n    overlay:    {a}\n    overlay_rs: {b}"
+                ),
+            );
+            return;
+        }
+        if !rs.iter().all(|r| r.side.mounted) {
+            return;
+        }
+    }
+    sys::umask(0o022).ok();
+    for r in rs.iter_mut() {
+        r.close_all();
+    }
+    let merged = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+    if !trees(out, "merged tree", &merged[0], &merged[1]) {
+        return;
+    }
+    let u = [0, 1].map(|i| unit(rs[i].side.umount()));
+    if u[0] != u[1] {
+        out.difference = fail(
+            "umount",
+            format!("umount: overlay {}, overlay_rs {}", u[0], u[1]),
+        );
+        return;
+    }
+    let upper = [0, 1].map(|i| take(&rs[i].side.layer(0), What::Raw, start));
+    if !trees(out, "upper on disk", &upper[0], &upper[1]) {
+        return;
+    }
+    let work = [0, 1].map(|i| take(&rs[i].side.work(), What::Raw, start));
+    if !trees(out, "workdir on disk", &work[0], &work[1]) {
+        return;
+    }
+    for i in [1, 0] {
+        for (n, l) in lowers(&rs[i]).iter().enumerate() {
+            if !trees(
+                out,
+                &format!("lower of {} before and after", rs[i].side.ty),
+                &before[i][n],
+                l,
+            ) {
+                return;
+            }
+        }
+    }
+    // Each one's upper with the other one's eyes. A volatile one is not to be mounted again.
+    let m = [(0, "overlay_rs"), (1, "overlay")].map(|(i, ty)| unit(rs[i].side.mount(case, ty, 0)));
+    if m[0] != m[1] {
+        out.difference = fail(
+            "cross mount",
+            format!(
+                "mounting the other's upper: overlay_rs {}, overlay {}",
+                m[0], m[1]
+            ),
+        );
+        return;
+    }
+    if m[0] == "ok" {
+        let cross = [1, 0].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+        trees(out, "cross mounted tree", &cross[0], &cross[1]);
+    }
+}

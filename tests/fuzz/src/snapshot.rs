@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whole trees as text, one line for each object, with everything masked that two runs of the
+//! same sequence may have different: the present time, inode numbers, file handles.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::case::show;
+use crate::layers::{join, names};
+use crate::sys;
+
+/// What the tree is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// The mounted overlay.
+    Merged,
+    /// A layer as it is on disk.
+    Raw,
+}
+
+pub type Tree = BTreeMap<String, String>;
+
+pub fn hash(data: &[u8]) -> u64 {
+    data.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// A time, if it was set by somebody; `now` if it is later than the case's start (in
+/// nanoseconds), `before` if it is neither.
+pub fn time(sec: i64, nsec: i64, start: i64) -> String {
+    if sec.saturating_mul(1_000_000_000).saturating_add(nsec) >= start {
+        "now".into()
+    } else if sec > 1_100_000_000 {
+        "before".into()
+    } else {
+        format!("{sec}.{nsec:09}")
+    }
+}
+
+/// The parts of a `stat` that two runs have in common.
+pub fn stat_text(s: &libc::stat, start: i64) -> String {
+    let kind = s.st_mode & libc::S_IFMT;
+    let mut t = format!("{:o} {}:{}", s.st_mode, s.st_uid, s.st_gid);
+    t += &format!(
+        " nlink={} mtime={} ctime={}",
+        s.st_nlink,
+        time(s.st_mtime, s.st_mtime_nsec, start),
+        time(s.st_ctime, s.st_ctime_nsec, start)
+    );
+    if kind != libc::S_IFDIR {
+        t += &format!(" size={}", s.st_size);
+    }
+    if kind == libc::S_IFCHR || kind == libc::S_IFBLK {
+        t += &format!(" rdev={:x}", s.st_rdev);
+    }
+    t
+}
+
+pub fn bytes(v: &[u8]) -> String {
+    if v.len() > 48 {
+        format!("{}:{:016x}", v.len(), hash(v))
+    } else {
+        show(v)
+    }
+}
+
+/// A private attribute's value, without what depends on where the objects are.
+fn attribute(name: &str, v: &[u8]) -> String {
+    let last = name.rsplit('.').next().unwrap_or("");
+    let private = name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
+    match last {
+        "origin" | "upper" if private && v.len() > 21 => {
+            format!("handle {} {:02x?}", v.len(), &v[..5])
+        }
+        "uuid" if private => format!("uuid {}", v.len()),
+        _ => bytes(v),
+    }
+}
+
+struct Walk {
+    what: What,
+    start: i64,
+    tree: Tree,
+    inodes: HashMap<(u64, u64), String>,
+    devices: HashMap<u64, usize>,
+}
+
+/// Takes the tree below `root`.
+pub fn take(root: &[u8], what: What, start: i64) -> Tree {
+    let mut w = Walk {
+        what,
+        start,
+        tree: Tree::new(),
+        inodes: HashMap::new(),
+        devices: HashMap::new(),
+    };
+    w.object(root, "", None);
+    // Handles and the numbers of temporary names have no order that two runs share: such entries
+    // are told by what they are.
+    for (old, new) in [
+        ("index/handle-", "index/handle "),
+        ("work/#", "work/temporary "),
+        ("index/#", "index/temporary "),
+    ] {
+        let keys: Vec<String> = w
+            .tree
+            .keys()
+            .filter(|k| what == What::Raw && k.starts_with(old))
+            .cloned()
+            .collect();
+        let mut values: Vec<String> = keys.iter().filter_map(|k| w.tree.remove(k)).collect();
+        values.sort();
+        for (i, v) in values.into_iter().enumerate() {
+            w.tree.insert(format!("{new}{i}"), v);
+        }
+    }
+    w.tree
+}
+
+impl Walk {
+    fn object(&mut self, p: &[u8], rel: &str, entry: Option<(u64, u8)>) {
+        let key = if rel.is_empty() {
+            ".".to_string()
+        } else {
+            rel.to_string()
+        };
+        let s = match sys::stat(p, false) {
+            Ok(s) => s,
+            Err(e) => {
+                self.tree.insert(key, format!("stat: errno {e}"));
+                return;
+            }
+        };
+        let kind = s.st_mode & libc::S_IFMT;
+        let mut t = stat_text(&s, self.start);
+        if self.what == What::Merged {
+            let n = self.devices.len();
+            t += &format!(" dev{}", self.devices.entry(s.st_dev).or_insert(n));
+            if let Some((ino, ty)) = entry {
+                t += &format!(
+                    " d_type={ty} d_ino={}",
+                    if ino == s.st_ino { "same" } else { "other" }
+                );
+            }
+        }
+        if kind != libc::S_IFDIR {
+            // The first of several names of one inode.
+            let first = self
+                .inodes
+                .entry((s.st_dev, s.st_ino))
+                .or_insert_with(|| key.clone());
+            if *first != key {
+                t += &format!(" same as {first}");
+            }
+        }
+        match kind {
+            libc::S_IFREG => {
+                t += &match contents(p) {
+                    Ok(h) => format!(" data={h:016x}"),
+                    Err(e) => format!(" data: errno {e}"),
+                }
+            }
+            libc::S_IFLNK => {
+                t += &match sys::readlink(p) {
+                    Ok(l) => format!(" -> {}", show(&l)),
+                    Err(e) => format!(" readlink: errno {e}"),
+                }
+            }
+            _ => {}
+        }
+        match sys::listxattr(p) {
+            Ok(l) => {
+                for n in l {
+                    t += &match sys::getxattr(p, &n, 65536) {
+                        Ok((_, v)) => format!(" {n}={}", attribute(&n, &v)),
+                        Err(e) => format!(" {n}: errno {e}"),
+                    };
+                }
+            }
+            Err(e) => t += &format!(" listxattr: errno {e}"),
+        }
+        self.tree.insert(key, t);
+        if kind == libc::S_IFDIR {
+            match names(p) {
+                Ok(v) => {
+                    let mut index = 0;
+                    for (n, ino, ty) in v {
+                        let mut name = show(&n);
+                        // The names of index entries are file handles.
+                        if self.what == What::Raw && rel == "index" && n.len() > 40 {
+                            name = format!("handle-{index}");
+                            index += 1;
+                        }
+                        let sub = if rel.is_empty() {
+                            name
+                        } else {
+                            format!("{rel}/{name}")
+                        };
+                        self.object(&join(p, &n), &sub, Some((ino, ty)));
+                    }
+                }
+                Err(e) => {
+                    self.tree
+                        .insert(format!("{rel}/"), format!("readdir: errno {e}"));
+                }
+            }
+        }
+    }
+}
+
+fn contents(p: &[u8]) -> Result<u64, i32> {
+    let fd = sys::open(p, libc::O_RDONLY | libc::O_NONBLOCK, 0)? as i32;
+    let mut b = vec![0u8; 1 << 17];
+    let mut h = 0xcbf2_9ce4_8422_2325u64;
+    let r = loop {
+        match sys::read(fd, &mut b, None) {
+            Ok(0) => break Ok(h),
+            Ok(n) => h = h.rotate_left(5) ^ hash(&b[..n as usize]),
+            Err(e) => break Err(e),
+        }
+    };
+    let _ = sys::close(fd);
+    r
+}
+
+/// The first differences, or nothing.
+pub fn differences(a: &Tree, b: &Tree) -> Vec<String> {
+    let mut v = Vec::new();
+    for (k, x) in a {
+        match b.get(k) {
+            None => v.push(format!("{k}\n      overlay:    {x}\n      overlay_rs: -")),
+            Some(y) if x != y => {
+                v.push(format!("{k}\n      overlay:    {x}\n      overlay_rs: {y}"))
+            }
+            _ => {}
+        }
+    }
+    for (k, y) in b {
+        if !a.contains_key(k) {
+            v.push(format!("{k}\n      overlay:    -\n      overlay_rs: {y}"));
+        }
+    }
+    v
+}
