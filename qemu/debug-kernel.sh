@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Builds the debug kernel: Debian's source, debug.config, Clang (KASAN and Rust
 # go together only there). Cached by source, compilers and configuration.
-# Leaves a debug -> debug-KEY link beside the stock kernel's build tree.
+# An interrupted build goes on where it was. Leaves a debug -> debug-KEY link
+# beside the stock kernel's build tree.
 . "$(dirname "$0")/lib.sh"
 
 kernel=$(flavour_dir stock)
@@ -39,7 +40,6 @@ make_it() {
 	if [ ! -e "$dir/make-arguments" ]; then
 		need_root
 		need_disk 4 "the debug kernel"
-		rm -rf "$dir"
 		step "configuring the debug kernel" "$OVL_LOGS/debug-configure.log" configure "$dir"
 		step "compiling the debug kernel (10 to 20 minutes on two CPUs; once)" "$OVL_LOGS/debug-kernel.log" compile "$dir"
 	fi
