@@ -84,13 +84,15 @@ fn find(
         return Ok(());
     }
     let found = ms.with_mounter(|m| in_data_layers(ms, m, path));
-    found.and_then(|found| part.set(found)).inspect_err(|error| {
-        warn_limited!(
-            "cannot find the data of '{}' in the data-only layers ({})\n",
-            dentry.log_name(),
-            error.to_errno()
-        );
-    })?;
+    found
+        .and_then(|found| part.set(found))
+        .inspect_err(|error| {
+            warn_limited!(
+                "cannot find the data of '{}' in the data-only layers ({})\n",
+                dentry.log_name(),
+                error.to_errno()
+            );
+        })?;
     if let Some(data) = part.dentry() {
         update_reval(dentry, data);
     }
@@ -157,7 +159,10 @@ fn without_digest(ms: &MountState, meta: &Dentry) -> Result {
     if ms.config.verity != Verity::Require {
         return Ok(());
     }
-    warn_limited!("metacopy '{}' has no digest, which is required\n", meta.log_name());
+    warn_limited!(
+        "metacopy '{}' has no digest, which is required\n",
+        meta.log_name()
+    );
     Err(EIO)
 }
 
@@ -178,7 +183,10 @@ fn check_digest(
         return Err(EIO);
     };
     if !signed.matches(actual.algorithm(), actual.bytes()) {
-        warn_limited!("'{}' has the wrong fs-verity digest\n", data.dentry().log_name());
+        warn_limited!(
+            "'{}' has the wrong fs-verity digest\n",
+            data.dentry().log_name()
+        );
         return Err(EIO);
     }
     Ok(())
@@ -208,11 +216,7 @@ pub(crate) fn digest_to_keep(
 
 /// Whether the metadata of the object can be copied up alone: a mount that requires digests cannot
 /// without the one of the data.
-pub(crate) fn has_what_metacopy_needs(
-    ms: &MountState,
-    m: &Mounter<'_>,
-    inode: &OvlInode,
-) -> bool {
+pub(crate) fn has_what_metacopy_needs(ms: &MountState, m: &Mounter<'_>, inode: &OvlInode) -> bool {
     if ms.config.verity != Verity::Require {
         return true;
     }

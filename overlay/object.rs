@@ -306,7 +306,10 @@ impl OvlInode {
 
     /// The path in the data-only layers that the data was to be looked for under, if it is there.
     pub(crate) fn data_redirect(&self) -> Option<&[u8]> {
-        self.data().data_redirect.as_ref().map(|path| path.as_slice())
+        self.data()
+            .data_redirect
+            .as_ref()
+            .map(|path| path.as_slice())
     }
 
     /// The lower part that has the data, or will have it when it was looked for.

@@ -357,9 +357,8 @@ impl LowerMount {
         _: &Mounter<'_>,
         path: &CStr,
     ) -> Result<ARef<Lower<Dentry>>> {
-        let flags = bindings::LOOKUP_BENEATH
-            | bindings::LOOKUP_NO_SYMLINKS
-            | bindings::LOOKUP_NO_XDEV;
+        let flags =
+            bindings::LOOKUP_BENEATH | bindings::LOOKUP_NO_SYMLINKS | bindings::LOOKUP_NO_XDEV;
         let (dir, mnt) = (self.root().as_ptr(), self.as_ptr());
         let mut found: bindings::path = pin_init::zeroed();
         // SAFETY: a live mount and its root; `path` ends with a NUL; `found` is filled on success.

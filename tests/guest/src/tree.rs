@@ -20,7 +20,12 @@ fn hash(data: &[u8]) -> u64 {
 }
 
 fn hex(v: &[u8]) -> String {
-    v.iter().map(|b| format!("{b:02x}")).collect()
+    use std::fmt::Write as _;
+
+    v.iter().fold(String::new(), |mut text, b| {
+        let _ = write!(text, "{b:02x}");
+        text
+    })
 }
 
 /// What a snapshot looks at besides names, types and contents.

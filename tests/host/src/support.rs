@@ -173,6 +173,16 @@ impl<T> Store<T> for VecStore<T> {
     }
 }
 
+/// `bytes` as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Runs `write` with a store that works, and with stores of which each fails at another request.
 ///
 /// Returns what was written. `write` has to report the failure of the store as `no_memory`.

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use crate::handle::*;
-use crate::support::{cases, written};
+use crate::support::{cases, hex, written};
 
 const UUID: [u8; 16] = [
     0x1b, 0x4e, 0x28, 0xba, 0x2f, 0xa1, 0x11, 0xd2, 0x88, 0x3f, 0xb9, 0xa7, 0x61, 0xbd, 0xe3, 0xfb,
@@ -52,8 +52,7 @@ fn the_layout_is_that_of_overlayfs() {
     assert_eq!(wire.len() % 4, 0);
 
     let name = written(EncodeError::NoMemory, |out| handle.index_name(out)).unwrap();
-    let hex: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(name, hex.as_bytes());
+    assert_eq!(name, hex(&expected).as_bytes());
 }
 
 #[test]
@@ -182,7 +181,7 @@ fn decoded(name: &[u8]) -> Result<Vec<u8>, IndexNameError> {
 #[test]
 fn index_names_are_read_in_both_cases() {
     let full = record(0, 0xfb, 29, CPU, &FID);
-    let lower: String = full.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lower = hex(&full);
     assert_eq!(decoded(lower.as_bytes()), Ok(full.clone()));
     assert_eq!(decoded(lower.to_uppercase().as_bytes()), Ok(full.clone()));
     assert_eq!(decoded(format!("{lower}f").as_bytes()), Ok(full.clone()));

@@ -65,8 +65,11 @@ fn triggered(t: &T, op: impl Fn(&Path) -> R) -> R<bool> {
     Ok(up)
 }
 
+/// What is done to a file.
+type Op = fn(&Path) -> R;
+
 fn every_trigger(t: &T) -> R {
-    let ops: &[(&str, fn(&Path) -> R)] = &[
+    let ops: &[(&str, Op)] = &[
         ("open O_WRONLY", |p| f::open(p, libc::O_WRONLY, 0).map(drop)),
         ("open O_RDWR", |p| f::open(p, libc::O_RDWR, 0).map(drop)),
         ("open O_APPEND", |p| {
@@ -96,7 +99,7 @@ fn every_trigger(t: &T) -> R {
 }
 
 fn no_trigger(t: &T) -> R {
-    let ops: &[(&str, fn(&Path) -> R)] = &[
+    let ops: &[(&str, Op)] = &[
         ("stat", |p| f::stat(p).map(drop)),
         ("read", |p| f::read(p).map(drop)),
         ("listxattr", |p| f::listxattr(p).map(drop)),

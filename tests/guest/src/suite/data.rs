@@ -129,11 +129,14 @@ fn append_from_two_descriptors(t: &T) -> R {
     for n in names {
         let mut a = f::open(o.m(n), libc::O_WRONLY | libc::O_APPEND, 0)?;
         let mut b = f::open(o.m(n), libc::O_WRONLY | libc::O_APPEND, 0)?;
+        let mut want = String::new();
         for i in 0..50 {
-            a.write_all(format!("a{i};").as_bytes())?;
-            b.write_all(format!("b{i};").as_bytes())?;
+            let (from_a, from_b) = (format!("a{i};"), format!("b{i};"));
+            a.write_all(from_a.as_bytes())?;
+            b.write_all(from_b.as_bytes())?;
+            want += &from_a;
+            want += &from_b;
         }
-        let want: String = (0..50).map(|i| format!("a{i};b{i};")).collect();
         check_eq!(f::text(o.m(n))?, want);
     }
     Ok(())
