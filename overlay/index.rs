@@ -130,7 +130,7 @@ fn entry(ms: &MountState, m: &Mounter<'_>, name: &[u8]) -> Result<Option<ARef<Up
 fn entry_of(
     ms: &MountState,
     m: &Mounter<'_>,
-    origin: &Lower<Dentry>,
+    origin: &Dentry,
 ) -> Result<Option<ARef<Upper<Dentry>>>> {
     let inode = origin.positive()?;
     let name = name_of_origin(ms, m, inode)?;
@@ -181,11 +181,10 @@ pub(crate) fn lookup(
 ///
 /// `ESTALE`: the object is gone from the overlay; `EIO`: the entry is of another type; what the upper
 /// layer fails with.
-#[expect(dead_code, reason = "for NFS export")]
 pub(crate) fn lookup_decoded(
     ms: &MountState,
     m: &Mounter<'_>,
-    origin: &Lower<Dentry>,
+    origin: &Dentry,
 ) -> Result<Option<ARef<Upper<Dentry>>>> {
     let Some(index) = entry_of(ms, m, origin)? else {
         return Ok(None);
@@ -203,7 +202,6 @@ pub(crate) fn lookup_decoded(
 ///
 /// `ESTALE`: the object is gone from the overlay; `EIO`: the entry is of an impossible type;
 /// `ENOMEM`; what the upper layer fails with.
-#[expect(dead_code, reason = "for NFS export")]
 pub(crate) fn lookup_by_handle(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -222,7 +220,7 @@ pub(crate) fn lookup_by_handle(
 }
 
 /// The entry has to be of the type of the object it is for.
-fn check_type(index: &Upper<Dentry>, origin: &Lower<Dentry>) -> Result {
+fn check_type(index: &Upper<Dentry>, origin: &Dentry) -> Result {
     let (inode, lower) = (index.positive()?, origin.positive()?);
     if index.is_weird() || is_whiteout(index) || is_wrong_type(inode, lower) {
         warn_limited!(

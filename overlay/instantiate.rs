@@ -191,6 +191,30 @@ fn is_hashed_by_lower(ms: &MountState, upper: bool, lower: &Inode, indexed: bool
     !broken && !exported
 }
 
+/// Finds the inode, if it is in memory, of the object that has the real inode as its upper part, or
+/// as its topmost lower one.
+///
+/// # Errors
+///
+/// `ESTALE`: it is a part of another kind of it.
+pub(crate) fn find_inode_of(
+    sb: &OvlSuper,
+    real: &Inode,
+    upper: bool,
+) -> Result<Option<ARef<OvlInode>>> {
+    let Some(inode) = sb.find_inode(real) else {
+        return Ok(None);
+    };
+    let own = match upper {
+        true => inode.upper_inode(),
+        false => inode.lower_inode(),
+    };
+    if !own.is_some_and(|own| own.ptr_eq(real)) {
+        return Err(ESTALE);
+    }
+    Ok(Some(inode))
+}
+
 /// Whether the object `inode` can be the one that a lookup found these parts of.
 fn consists_of(inode: &OvlInode, lower: Option<&Inode>, upper: Option<&Inode>) -> bool {
     let (own_lower, own_upper) = (inode.lower_inode(), inode.upper_inode());

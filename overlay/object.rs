@@ -109,7 +109,7 @@ pub(crate) enum EntryFlag {
     UpperAlias,
     /// The upper layer hides what lower layers have under this name.
     Opaque,
-    /// All ancestors of the directory are known.
+    /// The place of the directory can be found from its topmost lower part, by NFS export.
     Connected,
     /// Lower parts of the directory may hold whiteouts in xattr form.
     Xwhiteouts,
@@ -561,6 +561,11 @@ impl OvlDentry {
     /// The name is negative because of a whiteout in the upper layer.
     pub(crate) fn is_whiteout(&self) -> bool {
         self.inode().is_none() && self.is_opaque()
+    }
+
+    /// The place of the directory can be found from its topmost lower part.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.entry_flag(EntryFlag::Connected)
     }
 
     /// Lower parts of the directory may hold whiteouts in xattr form.

@@ -1,84 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! File handles of an overlay's objects.
+//! File handles of an overlay's objects, and NFS export, which brings them back.
 //!
 //! The handle of an object is that of one of its parts, with a note whether that is the upper or a
 //! lower one ([`crate::rules::handle`]). It must not change when the object is copied up, so an
-//! object that has, or had, a lower part has the handle of that one.
+//! object that has a lower part and may have been known by it keeps that one's handle. Then the
+//! index leads from the lower part to the upper one.
+//!
+//! Without `nfs_export=on` a handle only names the object, for those who compare handles; with it,
+//! the object is found again, also when nobody has used it since the mount was made ([`decode`]).
+//! Directories come back with their place in the tree ([`reconnect`]), others without.
 //!
 //! Source of the facts: `fs/overlayfs/export.c`.
 
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
+mod decode;
+mod encode;
+mod reconnect;
+
+pub(super) use self::{
+    decode::fh_to_dentry,
+    encode::encode_fh, //
+};
 
 use crate::{
     overlay::{
-        mount::MountState,
-        OvlInode, //
+        OvlDentry, //
     },
-    rules::handle::FILEID_V1,
     vfs::{
-        inode::Inode,
-        log::warn_limited,
-        vtable::Encoded, //
+        dentry::Dentry,
+        log::warn_limited, //
     },
-    xattr::origin, //
 };
+use kernel::prelude::*;
 
-/// Writes the handle of `inode`. `None`: it has none, or one that also leads to its parent, which
-/// an overlay does not have, is wanted.
-pub(super) fn encode_fh(
-    inode: &OvlInode,
-    parent: Option<&OvlInode>,
-    buf: &mut [u8],
-) -> Option<Encoded> {
-    if parent.is_some() {
-        return None;
-    }
-    match encode(inode, buf) {
-        Ok(len) => Some(Encoded {
-            kind: FILEID_V1,
-            len,
-        }),
-        Err(error) => {
-            warn_limited!(
-                "failed to encode file handle (ino={}, err={})\n",
-                inode.ino(),
-                error.to_errno()
-            );
-            None
+/// The parent that a handle leads to: such handles are never made.
+pub(super) fn fh_to_parent() -> Error {
+    warn_limited!("handles that lead to a parent are not supported; export with no_subtree_check\n");
+    EACCES
+}
+
+/// The name, or the parent, of a directory that a handle led to: all of them are connected.
+pub(super) fn unexpected() -> Error {
+    warn_limited!("a directory came from a file handle without its place\n");
+    EIO
+}
+
+/// A layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Upper,
+    /// The lower layer at this place of the list.
+    Lower(usize),
+}
+
+/// The part of the object of `dentry` that is in this layer.
+fn part(dentry: &OvlDentry, place: Place) -> Option<&Dentry> {
+    let inode = dentry.inode()?;
+    match place {
+        Place::Upper => inode.upper().map(|upper| &**upper),
+        Place::Lower(index) => {
+            let mut lowers = inode.lowers().iter();
+            let lower = lowers.find(|lower| lower.layer() == index)?.dentry()?;
+            Some(lower)
         }
     }
-}
-
-/// Writes the handle, if it fits; its length.
-fn encode(inode: &OvlInode, buf: &mut [u8]) -> Result<usize> {
-    let ms = inode.mount();
-    let (real, upper) = encoded_part(ms, inode)?;
-    let record = ms.with_mounter(|m| origin::encode(ms.format(), m, real, upper))?;
-    let handle = record.handle().ok_or(EIO)?;
-    let mut wire = KVec::new();
-    handle.encode_wire(&mut wire).map_err(|_| ENOMEM)?;
-    if let Some(out) = buf.get_mut(..wire.len()) {
-        out.copy_from_slice(&wire);
-    }
-    Ok(wire.len())
-}
-
-/// Which part the handle is of, and whether that is the upper one.
-fn encoded_part<'a>(ms: &MountState, inode: &'a OvlInode) -> Result<(&'a Inode, bool)> {
-    let (upper, lower) = (inode.upper_inode(), inode.lower_inode());
-    let of_upper = ms.upper.is_some() && upper.is_some() && (lower.is_none() || is_root(inode));
-    let real = if of_upper { upper } else { lower };
-    real.map(|real| (real, of_upper)).ok_or(EIO)
-}
-
-/// The root is never in the index: with an upper layer, it is upper.
-fn is_root(inode: &OvlInode) -> bool {
-    inode
-        .super_()
-        .root()
-        .inode()
-        .is_some_and(|root| root.ptr_eq(inode))
 }

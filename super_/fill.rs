@@ -588,8 +588,9 @@ impl<'sb> Builder<'_, 'sb> {
             self.ms.config.nfs_export = false;
             warn("nfs_export=on does not go with metacopy=on, using nfs_export=off");
         }
-        if !self.ms.nofh {
-            self.setup.set_export(self.ms.tables);
+        if self.ms.config.nfs_export || !self.ms.nofh {
+            let decodable = self.ms.config.nfs_export;
+            self.setup.set_export(self.ms.tables, decodable);
         }
 
         let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.root().into());

@@ -8,8 +8,7 @@
 //! directory that can be one, and is looked up as soon as it is named, with the credentials of
 //! whoever names it.
 //!
-//! Every option of overlayfs is known. Those that switch on a feature which is not there are
-//! refused by [`check_supported`], when it is known whether the mount would use the feature.
+//! Every option of overlayfs is known.
 
 #![forbid(unsafe_code)]
 
@@ -118,6 +117,7 @@ pub(super) fn defaults() -> Defaults {
         redirect_dir: param::redirect_dir(),
         index: param::index(),
         redirect_always_follow: param::redirect_always_follow(),
+        nfs_export: param::nfs_export(),
         xino_auto: param::xino_auto(),
         metacopy: param::metacopy(),
         ..Defaults::STOCK
@@ -392,8 +392,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: they contradict each other, or ask for what is not there; `EPERM`: the mounter
-    /// may not use what they ask for. Logged.
+    /// `EINVAL`: they contradict each other; `EPERM`: the mounter may not use what they ask for.
+    /// Logged.
     #[inline(never)]
     pub(super) fn verify(&mut self, context: &FsContext) -> Result<Config> {
         let mut config = self.config;
@@ -415,23 +415,11 @@ impl Options {
             };
             context.refuse(error, fmt!("{}", conflict.message()))
         })?;
-        check_supported(context, &config)?;
         if !config.work {
             self.work = None;
         }
         Ok(config)
     }
-}
-
-/// Refuses a mount that would use a feature which is not there: `EINVAL`.
-#[inline(never)]
-fn check_supported(context: &FsContext, config: &Config) -> Result {
-    let missing = if config.nfs_export {
-        "nfs_export=on"
-    } else {
-        return Ok(());
-    };
-    Err(context.refuse(EINVAL, fmt!("{missing} is not supported by this version")))
 }
 
 /// An option of a remount. `mount(2)` always ignored them all; `fspick(2)` is told.

@@ -156,6 +156,22 @@ impl ExportOps for Overlay {
     fn encode_fh(inode: &OvlInode, parent: Option<&OvlInode>, buf: &mut [u8]) -> Option<Encoded> {
         export::encode_fh(inode, parent, buf)
     }
+
+    fn fh_to_dentry(sb: &OvlSuper, handle: &[u8], kind: u8) -> Result<Option<ARef<OvlDentry>>> {
+        export::fh_to_dentry(sb, handle, kind)
+    }
+
+    fn fh_to_parent(_: &OvlSuper) -> Error {
+        export::fh_to_parent()
+    }
+
+    fn get_name(_: &OvlDentry) -> Error {
+        export::unexpected()
+    }
+
+    fn get_parent(_: &OvlDentry) -> Error {
+        export::unexpected()
+    }
 }
 
 impl DentryOps for Overlay {

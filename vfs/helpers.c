@@ -585,6 +585,10 @@ static unsigned short redirect_max = 256;
 module_param(redirect_max, ushort, 0644);
 MODULE_PARM_DESC(redirect_max, "Length that a redirect from the root may have when it is made");
 
+static bool nfs_export;
+module_param(nfs_export, bool, 0644);
+MODULE_PARM_DESC(nfs_export, "Find objects again by the file handles that were given out");
+
 static bool xino_auto;
 module_param(xino_auto, bool, 0644);
 MODULE_PARM_DESC(xino_auto, "Extend inode numbers with the number of the layer where they fit");
@@ -616,6 +620,11 @@ bool ovl_rs_helper_param_metacopy(void)
 bool ovl_rs_helper_param_redirect_always_follow(void)
 {
 	return READ_ONCE(redirect_always_follow);
+}
+
+bool ovl_rs_helper_param_nfs_export(void)
+{
+	return READ_ONCE(nfs_export);
 }
 
 bool ovl_rs_helper_param_xino_auto(void)

@@ -15,7 +15,8 @@ use super::{
     cred::Mounter,
     dentry::{
         self,
-        Dentry, //
+        Dentry,
+        NameSnapshot, //
     },
     inode::{
         Dev,
@@ -44,7 +45,10 @@ use core::{
 };
 use kernel::{
     alloc::KBox,
-    error::to_result,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     ffi::{
         c_int,
         c_void, //
@@ -235,6 +239,29 @@ impl<F: FileSystem> FsInode<F> {
         // SAFETY: the inode is live.
         unsafe { bindings::inode_lock(self.as_ptr()) };
         InodeLock { inode: self }
+    }
+
+    /// A name of it in the dcache, if there is one.
+    pub(crate) fn any_alias(&self) -> Option<ARef<FsDentry<F>>> {
+        // SAFETY: the inode is live.
+        let alias = NonNull::new(unsafe { bindings::d_find_any_alias(self.as_ptr()) })?;
+        // SAFETY: a name of an inode of `F` is one of `F`; the count is ours.
+        Some(unsafe { ARef::from_raw(alias.cast()) })
+    }
+
+    /// A dentry for an inode that a file handle led to: a name of it in the dcache, or else one
+    /// that is not connected to the tree.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn obtain_alias(inode: ARef<Self>) -> Result<ARef<FsDentry<F>>> {
+        let inode = ARef::into_raw(inode);
+        // SAFETY: takes the reference, also when it fails (fs/dcache.c).
+        let alias = from_err_ptr(unsafe { bindings::d_obtain_alias(inode.as_ptr().cast()) })?;
+        let alias = NonNull::new(alias).ok_or(ESTALE)?;
+        // SAFETY: as in `any_alias`.
+        Ok(unsafe { ARef::from_raw(alias.cast()) })
     }
 
     /// Is there another name of it in the dcache?
@@ -505,6 +532,21 @@ impl<F: FileSystem> FsDentry<F> {
         // SAFETY: taken above.
         unsafe { bindings::d_unlock(raw) };
         result
+    }
+
+    /// Looks up a name in this directory, which is not locked. The result may be negative.
+    ///
+    /// # Errors
+    ///
+    /// Those of ->lookup.
+    pub(crate) fn lookup_child_unlocked(&self, name: &NameSnapshot) -> Result<ARef<FsDentry<F>>> {
+        let mut name = dentry::qstr(name.name())?;
+        // SAFETY: all arguments are live; the function hashes the name itself.
+        let found = unsafe { bindings::lookup_noperm_unlocked(&mut name, self.as_raw()) };
+        // SAFETY: returns a counted dentry or an error.
+        let found = ARef::into_raw(unsafe { dentry::owned(found) }?);
+        // SAFETY: a name in a directory of `F` is one of `F`; the count moves along.
+        Ok(unsafe { ARef::from_raw(found.cast()) })
     }
 
     /// What is remembered about the name.
@@ -896,10 +938,10 @@ impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
         unsafe { tables.install_super(self.raw()) };
     }
 
-    /// Lets objects have file handles.
-    pub(crate) fn set_export(&mut self, tables: &'static Tables<F>) {
+    /// Lets objects have file handles; `decodable`: ones that lead to them.
+    pub(crate) fn set_export(&mut self, tables: &'static Tables<F>, decodable: bool) {
         // SAFETY: ours to write; the tables are those of `F`.
-        unsafe { tables.install_export(self.raw()) };
+        unsafe { tables.install_export(self.raw(), decodable) };
     }
 
     /// Sets magic number, limits and flags that every overlay has.

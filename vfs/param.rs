@@ -224,6 +224,12 @@ pub(crate) fn metacopy() -> bool {
     unsafe { bindings::param_metacopy() }
 }
 
+/// The module parameter `nfs_export`: file handles lead to the objects.
+pub(crate) fn nfs_export() -> bool {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_nfs_export() }
+}
+
 /// The module parameter `xino_auto`: `xino=auto` is the default.
 pub(crate) fn xino_auto() -> bool {
     // SAFETY: Reads a static of vfs/helpers.c.

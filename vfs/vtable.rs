@@ -103,6 +103,7 @@ pub(crate) struct Tables<F> {
     super_: &'static bindings::super_operations,
     xattr: &'static xattr_ops::Handlers,
     export_fids: &'static bindings::export_operations,
+    export_handles: &'static bindings::export_operations,
     _filesystem: PhantomData<fn() -> F>,
 }
 
@@ -125,6 +126,7 @@ impl<F: Operations> Tables<F> {
         super_: &super_ops::VTable::<F>::TABLE,
         xattr: &xattr_ops::VTable::<F>::TRUSTED,
         export_fids: &export_ops::VTable::<F>::FIDS,
+        export_handles: &export_ops::VTable::<F>::HANDLES,
         _filesystem: PhantomData,
     };
 
@@ -211,13 +213,16 @@ impl<F: FileSystem> Tables<F> {
         unsafe { (*sb).s_xattr = self.xattr.as_ptr() };
     }
 
-    /// Gives a superblock the operations of its file handles.
+    /// Gives a superblock the operations of its file handles; `decodable`: they lead to the objects.
     ///
     /// # Safety
     ///
     /// `sb` must be a superblock of `F` that is being filled.
-    pub(super) unsafe fn install_export(&self, sb: *mut bindings::super_block) {
-        let operations: *const bindings::export_operations = self.export_fids;
+    pub(super) unsafe fn install_export(&self, sb: *mut bindings::super_block, decodable: bool) {
+        let operations: *const bindings::export_operations = match decodable {
+            true => self.export_handles,
+            false => self.export_fids,
+        };
         // SAFETY: the superblock is ours to write.
         unsafe { (*sb).s_export_op = operations.cast() };
     }

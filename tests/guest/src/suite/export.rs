@@ -20,7 +20,7 @@ cases! { "export";
 }
 
 /// Objects of every kind in `dir`, and their names.
-fn kinds(dir: &Path) -> R<Vec<&'static str>> {
+pub(super) fn kinds(dir: &Path) -> R<Vec<&'static str>> {
     f::mkdir(dir.join("dir"))?;
     f::mkdir(dir.join("dir/sub"))?;
     f::write(dir.join("file"), "data")?;
@@ -48,7 +48,7 @@ fn kinds(dir: &Path) -> R<Vec<&'static str>> {
 }
 
 /// The handle of the part with this flag: the layer's own handle in overlay's envelope.
-fn wrapped(real: &Path, upper: bool) -> R<Handle> {
+pub(super) fn wrapped(real: &Path, upper: bool) -> R<Handle> {
     let inner = handle(real, 0)?;
     let mut bytes = vec![0; 3];
     let len = 21 + inner.bytes.len();

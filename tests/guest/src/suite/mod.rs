@@ -33,6 +33,7 @@ mod interop;
 mod lookup;
 mod metacopy;
 mod mount_options;
+mod nfs_export;
 mod page_cache;
 mod permission;
 mod readdir;
@@ -83,6 +84,7 @@ const TABLES: &[&[Case]] = &[
     foreign::TESTS,
     unload::TESTS,
     export::TESTS,
+    nfs_export::TESTS,
 ];
 
 /// Every row of the table.
