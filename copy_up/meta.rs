@@ -57,7 +57,8 @@ use crate::{
             SetAttr,
             Stat, //
         },
-        store::set_len, //
+        store::set_len,
+        verity::Digest, //
     },
     xattr::{
         check_set,
@@ -141,9 +142,10 @@ fn mark_metacopy(
     to: &Upper<Dentry>,
 ) -> Result<bool> {
     let data = job.inode.lowerdata_path(job.ms).ok_or(EIO)?;
-    let digest = lowerdata::digest_to_keep(job.ms, m, data)?;
-    metacopy::set(job.ms.format(), m, w, to, digest.as_ref())?;
-    Ok(digest.is_some())
+    let mut digest = Digest::empty();
+    let known = lowerdata::digest_to_keep(job.ms, m, data, &mut digest)?;
+    metacopy::set(job.ms.format(), m, w, to, known.then_some(&digest))?;
+    Ok(known)
 }
 
 /// The file capabilities of an object of the upper, which a write would remove.

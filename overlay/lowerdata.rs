@@ -37,7 +37,10 @@ use crate::{
         mount::RealPath,
         verity::Digest, //
     },
-    xattr::metacopy,
+    xattr::metacopy::{
+        self,
+        Stored, //
+    },
 };
 
 /// Makes sure that the data of the object is known and is what its metadata was made for.
@@ -155,6 +158,8 @@ fn check_once(ms: &MountState, dentry: &OvlDentry, inode: &OvlInode) -> Result {
 }
 
 /// The metadata of this file says nothing about its data, which some mounts do not take.
+#[cold]
+#[inline(never)]
 fn without_digest(ms: &MountState, meta: &Dentry) -> Result {
     if ms.config.verity != Verity::Require {
         return Ok(());
@@ -174,25 +179,30 @@ fn check_digest(
     meta: RealPath<'_>,
     data: RealPath<'_>,
 ) -> Result {
-    let value = metacopy::read(ms.format(), m, meta)?;
-    let Some(signed) = value.as_ref().and_then(|value| value.signed()) else {
+    let mut stored = Stored::empty();
+    metacopy::read(ms.format(), m, meta, &mut stored)?;
+    let Some(signed) = stored.signed() else {
         return without_digest(ms, meta.dentry());
     };
-    let Some(actual) = digest_of(m, data)? else {
-        warn_limited!("'{}' has no fs-verity digest\n", data.dentry().log_name());
-        return Err(EIO);
-    };
+    let mut actual = Digest::empty();
+    if !digest_of(m, data, &mut actual)? {
+        return Err(refuse(data.dentry(), "no"));
+    }
     if !signed.matches(actual.algorithm(), actual.bytes()) {
-        warn_limited!(
-            "'{}' has the wrong fs-verity digest\n",
-            data.dentry().log_name()
-        );
-        return Err(EIO);
+        return Err(refuse(data.dentry(), "the wrong"));
     }
     Ok(())
 }
 
-/// The digest that the metadata of a copy of `data` is to keep; `None` without one.
+/// Says what is wrong with the digest of a file.
+#[cold]
+#[inline(never)]
+fn refuse(data: &Dentry, which: &str) -> Error {
+    warn_limited!("'{}' has {} fs-verity digest\n", data.log_name(), which);
+    EIO
+}
+
+/// The digest that the metadata of a copy of `data` is to keep; false without one.
 ///
 /// # Errors
 ///
@@ -202,16 +212,16 @@ pub(crate) fn digest_to_keep(
     ms: &MountState,
     m: &Mounter<'_>,
     data: RealPath<'_>,
-) -> Result<Option<Digest>> {
+    digest: &mut Digest,
+) -> Result<bool> {
     if ms.config.verity == Verity::Off {
-        return Ok(None);
+        return Ok(false);
     }
-    let digest = digest_of(m, data)?;
-    if digest.is_none() && ms.config.verity == Verity::Require {
-        warn_limited!("'{}' has no fs-verity digest\n", data.dentry().log_name());
-        return Err(EIO);
+    let known = digest_of(m, data, digest)?;
+    if !known && ms.config.verity == Verity::Require {
+        return Err(refuse(data.dentry(), "no"));
     }
-    Ok(digest)
+    Ok(known)
 }
 
 /// Whether the metadata of the object can be copied up alone: a mount that requires digests cannot
@@ -224,17 +234,24 @@ pub(crate) fn has_what_metacopy_needs(ms: &MountState, m: &Mounter<'_>, inode: &
     data.is_some_and(|data| data.load_verity(m).is_ok() && data.has_verity())
 }
 
-/// The fs-verity digest of a file, if it has one.
-fn digest_of(m: &Mounter<'_>, data: RealPath<'_>) -> Result<Option<Digest>> {
+/// The fs-verity digest of a file; false if it has none.
+fn digest_of(m: &Mounter<'_>, data: RealPath<'_>, digest: &mut Digest) -> Result<bool> {
     if let Err(error) = data.load_verity(m) {
-        warn_limited!(
-            "cannot load the fs-verity digest of '{}' ({})\n",
-            data.dentry().log_name(),
-            error.to_errno()
-        );
-        return Err(EIO);
+        return Err(refuse_unloaded(data.dentry(), error));
     }
-    data.verity_digest(m)
+    data.verity_digest(m, digest)
+}
+
+/// Says that the digest of a file cannot be known.
+#[cold]
+#[inline(never)]
+fn refuse_unloaded(data: &Dentry, error: Error) -> Error {
+    warn_limited!(
+        "cannot load the fs-verity digest of '{}' ({})\n",
+        data.log_name(),
+        error.to_errno()
+    );
+    EIO
 }
 
 /// The real dentry behind that of a regular file, down through overlays below this one.

@@ -228,7 +228,9 @@ impl OvlInode {
         data_redirect: Option<KVec<u8>>,
     ) -> Result {
         let object = self.data();
-        let room = lowers.len().saturating_add(data_redirect.iter().len());
+        let room = lowers
+            .len()
+            .saturating_add(usize::from(data_redirect.is_some()));
         let mut refs = KVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
         if object.lowers.as_ref().is_some() {
             return Err(EIO);

@@ -163,6 +163,7 @@ impl SearchLayer for Layer {
 /// root of another layer; `ESTALE`: a directory changed its case-folding; `EINVAL`: a redirect is
 /// malformed; `EROFS`, if an upper directory lacks its origin and the upper layer cannot be changed;
 /// `ENOMEM`; what the layers fail with.
+#[inline(never)]
 pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Result<Found> {
     let parent = child.parent_inode()?;
     let mut search = Search {

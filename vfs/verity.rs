@@ -28,6 +28,15 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
+    /// None.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            bytes: [0; MAX_LEN],
+            len: 0,
+            algorithm: 0,
+        }
+    }
+
     /// `FS_VERITY_HASH_ALG_*`.
     pub(crate) fn algorithm(&self) -> u8 {
         self.algorithm
@@ -68,22 +77,17 @@ impl RealPath<'_> {
         Ok(())
     }
 
-    /// The digest of a file for which [`Self::load_verity`] was called; `None` if it has none.
+    /// The digest of a file for which [`Self::load_verity`] was called; false if it has none.
     ///
     /// # Errors
     ///
     /// `ENOENT` for a negative dentry.
-    pub(crate) fn verity_digest(&self, _: &Mounter<'_>) -> Result<Option<Digest>> {
+    pub(crate) fn verity_digest(&self, _: &Mounter<'_>, digest: &mut Digest) -> Result<bool> {
         let inode = self.inode()?;
-        let mut digest = Digest {
-            bytes: [0; MAX_LEN],
-            len: 0,
-            algorithm: 0,
-        };
         let (bytes, algorithm) = (digest.bytes.as_mut_ptr(), &mut digest.algorithm);
         // SAFETY: a live inode; at most FS_VERITY_MAX_DIGEST_SIZE bytes and one are written.
         let len = unsafe { bindings::fsverity_digest(inode.as_ptr(), bytes, algorithm) };
-        digest.len = usize::try_from(len).unwrap_or(0);
-        Ok((digest.len > 0 && digest.len <= MAX_LEN).then_some(digest))
+        digest.len = usize::try_from(len).unwrap_or(0).min(MAX_LEN);
+        Ok(digest.len > 0)
     }
 }

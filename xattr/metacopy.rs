@@ -67,6 +67,14 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Of a file that has no mark.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            value: [0; MAX_LEN],
+            len: 0,
+        }
+    }
+
     /// What it says about the data, if it says anything.
     pub(crate) fn signed(&self) -> Option<Metacopy<'_>> {
         let parsed = Metacopy::parse(self.value.get(..self.len)?).ok()?;
@@ -74,26 +82,26 @@ impl Stored {
     }
 }
 
-/// Reads the whole mark of the file at `path`.
+/// Reads the whole mark of the file at `path`, if it has one.
 ///
 /// # Errors
 ///
 /// `EIO`: the mark is malformed; `ERANGE`: it is longer than any; what the layer fails with. All
 /// are logged.
-pub(crate) fn read(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Stored>> {
-    let mut stored = Stored {
-        value: [0; MAX_LEN],
-        len: 0,
-    };
+#[inline(never)]
+pub(crate) fn read(
+    format: &Format,
+    m: &Mounter<'_>,
+    path: RealPath<'_>,
+    stored: &mut Stored,
+) -> Result {
     match path.getxattr(m, format.name(Name::Metacopy), &mut stored.value) {
-        Ok(None) => return Ok(None),
-        Ok(Some(len)) => stored.len = len,
-        Err(error) => return unread(format, path, error).map(|()| None),
+        Ok(len) => stored.len = len.unwrap_or(0),
+        Err(error) => return unread(format, path, error),
     }
-    match Metacopy::parse(stored.value.get(..stored.len).ok_or(EIO)?) {
-        Ok(_) => Ok(Some(stored)),
-        Err(bad) => Err(refuse(path, bad)),
-    }
+    let value = stored.value.get(..stored.len).ok_or(EIO)?;
+    Metacopy::parse(value).map_err(|bad| refuse(path, bad))?;
+    Ok(())
 }
 
 /// The mark is malformed.
