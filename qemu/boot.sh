@@ -101,7 +101,7 @@ qemu+=(-device virtio-serial-pci -chardev "stdio,id=out,signal=off,logfile=$run/
 qemu+=(-chardev "file,id=con,path=$run/console.log" -serial chardev:con -monitor none)
 qemu+=(-device virtio-rng-pci)
 qemu+=(-kernel "$image/image/vmlinuz" -initrd "$image/vm/initrd")
-qemu+=(-append "console=ttyS0 loglevel=5 log_buf_len=4M panic=-1 oops=panic nowatchdog mitigations=off tsc=reliable \
+qemu+=(-append "console=ttyS0 loglevel=5 log_buf_len=4M panic=-1 oops=panic nowatchdog no_timer_check mitigations=off tsc=reliable \
 rcupdate.rcu_cpu_stall_timeout=120 sysctl.kernel.hung_task_timeout_secs=240 sysctl.kernel.hung_task_panic=1 $append")
 
 [ $quiet = 1 ] || note "VM: $kernel kernel, $cpus CPUs, $mem MB (console: $run/console.log)"

@@ -396,7 +396,12 @@ impl Runner<'_> {
                 v.join(" ")
             }),
             GetFlags { fd: f } => with(sys::getflags(fd(*f)), |v| format!("{v:x}")),
-            SetFlags { fd: f, flags } => unit(sys::setflags(fd(*f), *flags)),
+            SetFlags { fd: f, flags } => {
+                // Without the flag of extents, ext4 would move the data: if it can is a matter of
+                // where they are.
+                let keep = sys::getflags(fd(*f)).unwrap_or(0) as i32 & 0x8_0000;
+                unit(sys::setflags(fd(*f), *flags | keep))
+            }
             Fadvise { fd: f, advice } => unit(sys::fadvise(fd(*f), *advice)),
             Fchdir { fd: f } => {
                 let r = unit(sys::fchdir(fd(*f)));

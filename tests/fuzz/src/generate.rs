@@ -71,8 +71,14 @@ impl Gen {
 
     /// A path for something new.
     fn new_path(&mut self) -> Name {
-        if self.r.chance(85) {
-            self.fresh()
+        if self.r.chance(88) {
+            let mut p = self.fresh();
+            for _ in 0..4 {
+                if self.known.contains(&p) {
+                    p = self.fresh();
+                }
+            }
+            p
         } else {
             self.path()
         }
@@ -84,6 +90,17 @@ impl Gen {
         } else {
             self.r.pick(&self.dirs).clone()
         }
+    }
+
+    /// A directory, but not the root.
+    fn own_dir(&mut self) -> Name {
+        let mut d = self.dir();
+        for _ in 0..3 {
+            if d.0.is_empty() {
+                d = self.dir();
+            }
+        }
+        d
     }
 
     /// Something is at this path now, and its parents are directories.
@@ -267,7 +284,15 @@ impl Gen {
         } else {
             self.path()
         };
-        let kind = match self.r.below(100) {
+        let below = [&path.0[..], b"/"].concat();
+        // What has something below it in one layer is seldom anything else in another one.
+        let parent = self.known.iter().any(|k| k.0.starts_with(&below)) && self.r.chance(85);
+        let what = if parent {
+            35 + self.r.below(28)
+        } else {
+            self.r.below(100)
+        };
+        let kind = match what {
             0..=34 => Kind::File(
                 self.r.seed(),
                 self.len(),
@@ -358,9 +383,15 @@ impl Gen {
                         flags |= f;
                     }
                 }
+                let path = self.path();
+                if self.dirs.contains(&path) && self.r.chance(75) {
+                    flags = libc::O_RDONLY | libc::O_DIRECTORY;
+                } else if !self.known.contains(&path) && self.r.chance(75) {
+                    flags |= libc::O_CREAT;
+                }
                 Op::Open {
                     fd,
-                    path: self.path(),
+                    path,
                     flags,
                     mode: self.mode(),
                 }
@@ -522,7 +553,9 @@ impl Gen {
                 follow: self.r.chance(15),
             },
             124..=133 => Op::Unlink { path: self.path() },
-            134..=139 => Op::Rmdir { path: self.dir() },
+            134..=139 => Op::Rmdir {
+                path: self.own_dir(),
+            },
             140..=149 => Op::Mkdir {
                 path: self.new_path(),
                 mode: if self.r.chance(80) {
@@ -605,10 +638,11 @@ impl Gen {
             },
             197..=199 => Op::Walk { path: self.dir() },
             200..=202 => Op::Remount,
-            203..=204 => Op::ReadOnly {
-                on: self.r.chance(40),
+            203..=206 => Op::ReadOnly {
+                // Where it is read-only, little happens: back soon.
+                on: self.r.chance(12),
             },
-            205..=208 => Op::DropCaches,
+            207..=208 => Op::DropCaches,
             209 => Op::Sync,
             210 => Op::Umask {
                 mask: *self.r.pick(&[0, 0o22, 0o22, 0o77]),

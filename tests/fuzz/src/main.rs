@@ -208,7 +208,7 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
             let _ = std::fs::write(dir.join("current"), format!("{seed}\n"));
         }
         let case = generate::case(seed, &o);
-        let mut r = execute::run(&case, "c", false);
+        let mut r = execute::run(&case, "c", a.trace);
         if let Some(l) = log.alarm() {
             r.difference = Some(Difference {
                 kind: "kernel log".into(),
