@@ -120,7 +120,6 @@ pub(super) fn defaults() -> Defaults {
         nfs_export: param::nfs_export(),
         xino_auto: param::xino_auto(),
         metacopy: param::metacopy(),
-        ..Defaults::STOCK
     }
 }
 
