@@ -115,6 +115,7 @@ impl Walk<'_> {
 
     /// The overlay's dentry of the nearest directory above, or of the directory itself, that is in
     /// memory or in the index; the root at last.
+    #[inline(never)]
     fn ancestor(&self) -> Result<ARef<OvlDentry>> {
         let root = || self.sb.root().into();
         if self.real.ptr_eq(self.root) {
@@ -177,6 +178,7 @@ impl Walk<'_> {
     ///
     /// `ECHILD`: it has not, any more; `ENOENT`, `ESTALE`: the name leads to nothing, or to another
     /// directory. Logged.
+    #[inline(never)]
     fn lookup(&self, connected: &OvlDentry, real: &Dentry) -> Result<ARef<OvlDentry>> {
         pin_init::stack_pin_init!(let name = real.name_snapshot());
         let found = connected.lookup_child_unlocked(&name);

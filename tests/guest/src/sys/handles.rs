@@ -196,7 +196,15 @@ pub fn fs_uuid(f: &File) -> io::Result<Option<[u8; 16]>> {
     // SAFETY: the argument has the layout of `struct fsuuid2`.
     match cvt(unsafe { libc::ioctl(f.as_raw_fd(), 0x8011_1500, &mut a) }.into()) {
         Ok(_) => Ok(Some(a.uuid)),
-        Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => Ok(None),
+        Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => Ok(btrfs_uuid(f)),
         Err(e) => Err(e),
     }
+}
+
+/// `BTRFS_IOC_FS_INFO`: the way of a file system that has not the one above.
+fn btrfs_uuid(f: &File) -> Option<[u8; 16]> {
+    let mut info = [0u8; 1024];
+    // SAFETY: the argument has the size of `struct btrfs_ioctl_fs_info_args`.
+    cvt(unsafe { libc::ioctl(f.as_raw_fd(), 0x8400_941f, &mut info) }.into()).ok()?;
+    info[16..32].try_into().ok()
 }
