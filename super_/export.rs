@@ -37,7 +37,9 @@ use kernel::prelude::*;
 
 /// The parent that a handle leads to: such handles are never made.
 pub(super) fn fh_to_parent() -> Error {
-    warn_limited!("handles that lead to a parent are not supported; export with no_subtree_check\n");
+    warn_limited!(
+        "handles that lead to a parent are not supported; export with no_subtree_check\n"
+    );
     EACCES
 }
 
