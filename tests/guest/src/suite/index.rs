@@ -262,7 +262,9 @@ fn stored_form(t: &T) -> R {
         "{name}"
     );
     let origin = o.xattr("a", "origin")?.unwrap_or_default();
-    let hex: String = origin.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = origin.iter().fold(String::new(), |hex, byte| {
+        hex + &format!("{byte:02x}")
+    });
     check_eq!(name, hex, "the handle of the lower object");
     check_eq!(ino(&e)?, ino(o.up("a"))?, "a hard link of the upper object");
     check_eq!(nlink(o.up("a"))?, 2);
@@ -1120,7 +1122,8 @@ fn crossed_drivers_step_by_step(t: &T) -> R {
     let o = linked(t)?;
     let mut p = o.clone();
     p.ty = ty.into();
-    let steps: [(&str, fn(&Ovl) -> R, u64); 5] = [
+    type Step = (&'static str, fn(&Ovl) -> R, u64);
+    let steps: [Step; 5] = [
         ("append", |o| f::append(o.m("a"), "+"), 3),
         ("link", |o| f::link(o.m("b"), o.m("n")), 4),
         ("unlink", |o| f::unlink(o.m("a")), 3),
