@@ -64,8 +64,9 @@ impl<F> FsType<F> {
 pub(crate) struct Registration<F: FileSystem>(PhantomData<F>);
 
 impl<F: ContextOps> Registration<F> {
-    /// What the kernel may do with a mount of this type; idmapped mounts.
-    const FLAGS: u32 = bindings::FS_ALLOW_IDMAP;
+    /// What the kernel may do with this type: let the root of a user namespace mount it, and
+    /// translate the owners that a mount of it shows.
+    const FLAGS: u32 = bindings::FS_USERNS_MOUNT | bindings::FS_ALLOW_IDMAP;
 
     /// Makes the type known, as one of `module`, which is pinned by every mount of it.
     ///

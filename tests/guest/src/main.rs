@@ -15,6 +15,7 @@
 mod check;
 mod env;
 mod f;
+mod kcore;
 mod kmsg;
 mod runner;
 mod suite;

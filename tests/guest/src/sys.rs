@@ -11,6 +11,9 @@ use crate::check::R;
 use anyhow::bail;
 
 pub mod handles;
+mod namespaces;
+
+pub use namespaces::*;
 
 fn cvt(r: libc::c_long) -> io::Result<libc::c_long> {
     if r < 0 {
@@ -173,17 +176,7 @@ pub fn as_user(uid: u32, gid: u32, job: impl FnOnce() -> R) -> R {
 /// As [`as_user`], with supplementary groups.
 pub fn as_user_groups(uid: u32, gid: u32, groups: &[u32], job: impl FnOnce() -> R) -> R {
     spawn(|| {
-        // SAFETY: `groups` is valid for the call; the others involve no memory. The raw system
-        // calls change this thread only, and it is the only one.
-        unsafe {
-            cvt(libc::syscall(
-                libc::SYS_setgroups,
-                groups.len(),
-                groups.as_ptr(),
-            ))?;
-            cvt(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
-            cvt(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
-        }
+        namespaces::become_user(uid, gid, groups)?;
         job().map(|()| String::new())
     })?
     .join()
@@ -627,6 +620,11 @@ impl Inotify {
         // SAFETY: `c` is a C string.
         cvt_int(unsafe { libc::inotify_add_watch(f.as_raw_fd(), c.as_ptr(), mask) })?;
         Ok(Self { f })
+    }
+
+    /// The number of the descriptor.
+    pub fn fd(&self) -> RawFd {
+        self.f.as_raw_fd()
     }
 
     /// The union of the masks of all events that wait.

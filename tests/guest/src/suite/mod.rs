@@ -29,6 +29,7 @@ mod export;
 mod file_flags;
 mod foreign;
 mod index;
+mod idmap;
 mod interop;
 mod lookup;
 mod metacopy;
@@ -41,10 +42,13 @@ mod redirect;
 mod remount;
 mod remove;
 mod rename;
+mod security;
 mod show_options;
 mod statfs;
 mod sync;
+mod tables;
 mod unload;
+mod userns;
 mod verity;
 mod whiteout;
 mod xattr;
@@ -85,6 +89,10 @@ const TABLES: &[&[Case]] = &[
     unload::TESTS,
     export::TESTS,
     nfs_export::TESTS,
+    idmap::TESTS,
+    userns::TESTS,
+    security::TESTS,
+    tables::TESTS,
 ];
 
 /// Every row of the table.
