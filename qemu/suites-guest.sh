@@ -149,7 +149,7 @@ suite_postmark() {
 }
 
 suite_bonnie() {
-	run "files and data" bonnie++ -d $m -u root -s "$(scaled 64)" -r "$(scaled 32)" -n 1:4096:64:4 -q
+	run "files and data" bonnie++ -d $m -u root -s "$((2 * $(scaled 32)))" -r "$(scaled 32)" -n 1:4096:64:4 -q
 }
 
 # Its stressors that work on files and directories below --temp-path.

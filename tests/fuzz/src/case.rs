@@ -369,6 +369,8 @@ pub enum Op {
         path: Name,
     },
     Remount,
+    /// Mounts each side's layers with the other side's type, and goes on.
+    Swap,
     ReadOnly {
         on: bool,
     },

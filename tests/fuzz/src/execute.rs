@@ -70,6 +70,15 @@ struct Runner<'a> {
     inodes: HashMap<Vec<u8>, (u64, u64)>,
 }
 
+/// The type that is not this one.
+fn other(ty: &str) -> &'static str {
+    if ty == "overlay" {
+        "overlay_rs"
+    } else {
+        "overlay"
+    }
+}
+
 /// Becomes one of the users, and root again when dropped.
 struct As(u8);
 
@@ -188,15 +197,19 @@ impl Runner<'_> {
                 | Mknod { .. }
                 | Symlink { .. }
                 | Remount
+                | Swap
                 | DropCaches
                 | ReaddirRemove { .. }
         ) {
             self.inodes.clear();
         }
         match op {
-            Remount => {
+            Remount | Swap => {
                 self.close_all();
                 let a = unit(self.side.umount());
+                if matches!(op, Swap) {
+                    self.side.ty = other(&self.side.ty).into();
+                }
                 let ty = self.side.ty.clone();
                 let b = unit(self.side.mount(self.case, &ty, 0));
                 return format!("{a} {b}");
@@ -524,7 +537,7 @@ impl Runner<'_> {
                     r
                 })
             }
-            Remount | ReadOnly { .. } | DropCaches | Umask { .. } => String::new(),
+            Remount | Swap | ReadOnly { .. } | DropCaches | Umask { .. } => String::new(),
         }
     }
 }
@@ -572,9 +585,10 @@ fn trees(
     kind: &str,
     a: &crate::snapshot::Tree,
     b: &crate::snapshot::Tree,
+    who: [&str; 2],
 ) -> bool {
     out.compared += a.len() as u64;
-    let d = differences(a, b);
+    let d = differences(a, b, who);
     if d.is_empty() {
         return true;
     }
@@ -583,10 +597,7 @@ fn trees(
         .take(6)
         .map(|l| format!("    {l}"))
         .collect::<Vec<_>>()
-        .join(
-            "
-",
-        );
+        .join("\n");
     out.difference = Some(Difference {
         kind: kind.into(),
         text: format!("{kind}: {} differences\n{text}", d.len()),
@@ -671,7 +682,8 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
             out.difference = fail(
                 &kind,
                 format!(
-                    "operation {i} by user {who}: {op:?}\n    overlay:    {a}\n    overlay_rs: {b}"
+                    "operation {i} by user {who}: {op:?}\n    {:11} {a}\n    {:11} {b}",
+                    rs[0].side.ty, rs[1].side.ty
                 ),
             );
             return;
@@ -684,24 +696,31 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     for r in rs.iter_mut() {
         r.close_all();
     }
+    let types = [0, 1].map(|i| {
+        if rs[i].side.ty == "overlay" {
+            "overlay"
+        } else {
+            "overlay_rs"
+        }
+    });
     let merged = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
-    if !trees(out, "merged tree", &merged[0], &merged[1]) {
+    if !trees(out, "merged tree", &merged[0], &merged[1], types) {
         return;
     }
     let u = [0, 1].map(|i| unit(rs[i].side.umount()));
     if u[0] != u[1] {
         out.difference = fail(
             "umount",
-            format!("umount: overlay {}, overlay_rs {}", u[0], u[1]),
+            format!("umount: {} {}, {} {}", types[0], u[0], types[1], u[1]),
         );
         return;
     }
     let upper = [0, 1].map(|i| take(&rs[i].side.layer(0), What::Raw, start));
-    if !trees(out, "upper on disk", &upper[0], &upper[1]) {
+    if !trees(out, "upper on disk", &upper[0], &upper[1], types) {
         return;
     }
     let work = [0, 1].map(|i| take(&rs[i].side.work(), What::Raw, start));
-    if !trees(out, "workdir on disk", &work[0], &work[1]) {
+    if !trees(out, "workdir on disk", &work[0], &work[1], types) {
         return;
     }
     for i in [1, 0] {
@@ -711,25 +730,27 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
                 &format!("lower of {} before and after", rs[i].side.ty),
                 &before[i][n],
                 l,
+                ["before", "after"],
             ) {
                 return;
             }
         }
     }
     // Each one's upper with the other one's eyes. A volatile one is not to be mounted again.
-    let m = [(0, "overlay_rs"), (1, "overlay")].map(|(i, ty)| unit(rs[i].side.mount(case, ty, 0)));
+    let eyes = types.map(other);
+    let m = [0, 1].map(|i| unit(rs[i].side.mount(case, eyes[i], 0)));
     if m[0] != m[1] {
         out.difference = fail(
             "cross mount",
             format!(
-                "mounting the other's upper: overlay_rs {}, overlay {}",
-                m[0], m[1]
+                "mounting the other's upper: {} {}, {} {}",
+                eyes[0], m[0], eyes[1], m[1]
             ),
         );
         return;
     }
     if m[0] == "ok" {
-        let cross = [1, 0].map(|i| take(&rs[i].side.mnt, What::Merged, start));
-        trees(out, "cross mounted tree", &cross[0], &cross[1]);
+        let cross = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+        trees(out, "cross mounted tree", &cross[0], &cross[1], eyes);
     }
 }

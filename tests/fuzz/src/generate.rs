@@ -170,7 +170,7 @@ impl Gen {
             }
             Op::Tmpfile { fd, .. } => opened(self, *fd),
             Op::Close { fd } => self.open.retain(|f| f != fd),
-            Op::Remount => self.open.clear(),
+            Op::Remount | Op::Swap => self.open.clear(),
             Op::LinkFd { path, .. }
             | Op::Symlink { path, .. }
             | Op::Mknod { path, .. }
@@ -637,7 +637,8 @@ impl Gen {
                 size: *self.r.pick(&[40, 64, 120, 4096]),
             },
             197..=199 => Op::Walk { path: self.dir() },
-            200..=202 => Op::Remount,
+            200..=201 => Op::Remount,
+            202 => Op::Swap,
             203..=206 => Op::ReadOnly {
                 // Where it is read-only, little happens: back soon.
                 on: self.r.chance(12),

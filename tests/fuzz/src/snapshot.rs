@@ -223,21 +223,21 @@ fn contents(p: &[u8]) -> Result<u64, i32> {
     r
 }
 
-/// The first differences, or nothing.
-pub fn differences(a: &Tree, b: &Tree) -> Vec<String> {
+/// All differences; `who` names the two.
+pub fn differences(a: &Tree, b: &Tree, who: [&str; 2]) -> Vec<String> {
     let mut v = Vec::new();
-    for (k, x) in a {
-        match b.get(k) {
-            None => v.push(format!("{k}\n      overlay:    {x}\n      overlay_rs: -")),
-            Some(y) if x != y => {
-                v.push(format!("{k}\n      overlay:    {x}\n      overlay_rs: {y}"))
-            }
-            _ => {}
-        }
-    }
-    for (k, y) in b {
-        if !a.contains_key(k) {
-            v.push(format!("{k}\n      overlay:    -\n      overlay_rs: {y}"));
+    let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    for k in keys {
+        let (x, y) = (a.get(k), b.get(k));
+        if x != y {
+            let line = |t: Option<&String>| t.map_or("-", |s| s.as_str()).to_string();
+            v.push(format!(
+                "{k}\n      {:11} {}\n      {:11} {}",
+                who[0],
+                line(x),
+                who[1],
+                line(y)
+            ));
         }
     }
     v
