@@ -262,9 +262,9 @@ fn stored_form(t: &T) -> R {
         "{name}"
     );
     let origin = o.xattr("a", "origin")?.unwrap_or_default();
-    let hex = origin.iter().fold(String::new(), |hex, byte| {
-        hex + &format!("{byte:02x}")
-    });
+    let hex = origin
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     check_eq!(name, hex, "the handle of the lower object");
     check_eq!(ino(&e)?, ino(o.up("a"))?, "a hard link of the upper object");
     check_eq!(nlink(o.up("a"))?, 2);
