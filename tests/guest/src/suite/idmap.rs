@@ -291,6 +291,12 @@ fn acl(user: u32, group: u32) -> Vec<u8> {
 }
 
 fn lower_acl_is_translated(t: &T) -> R {
+    if t.fs == "xfs" {
+        // Both modules copy that up as it is, over the translated ACL.
+        return Err(
+            crate::check::Skip("xfs shows its ACLs as trusted.SGI_ACL_FILE too".into()).into(),
+        );
+    }
     let o = with(t, LOWER, |o| {
         a_file(o)?;
         f::mkdir(o.low("d"))?;

@@ -20,9 +20,9 @@ pub type IdRange = (u32, u32, u32);
 
 /// The lines of an id map, as `/proc/PID/uid_map` takes them.
 fn map_text(map: &[IdRange]) -> String {
-    map.iter()
-        .map(|(i, o, n)| format!("{i} {o} {n}\n"))
-        .collect()
+    map.iter().fold(String::new(), |text, (i, o, n)| {
+        text + &format!("{i} {o} {n}\n")
+    })
 }
 
 /// Has somebody outside write the maps of this process, which has just entered a new user
