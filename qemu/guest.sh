@@ -11,6 +11,10 @@
 packages=(
 	# modules, mounts and file systems
 	kmod mount util-linux e2fsprogs xfsprogs btrfs-progs squashfs-tools erofs-utils fuse3 dmsetup
+	# layers of other kinds: iso9660, vfat, NFS, FUSE; quota
+	genisoimage dosfstools nfs-kernel-server bindfs fuse-overlayfs quota
+	# security modules: a compiler of SELinux policies, a loader of AppArmor profiles
+	secilc apparmor
 	# attributes, and what a test or a person at the shell wants
 	attr acl libcap2-bin procps psmisc strace less python3-minimal
 )

@@ -19,7 +19,8 @@ boot_modules=(virtio_pci virtio_blk ext4 9pnet_virtio 9p virtio_console)
 guest_modules=(
 	overlay ext4 xfs btrfs squashfs erofs fuse virtiofs isofs vfat loop brd nullb null_blk
 	dm-flakey dm-log-writes dm-snapshot dm-dust dm-thin-pool dm-verity
-	crc32c libcrc32c nls_ascii nls_utf8 nls_cp437 quota_v2 virtio_net nfs nfsd zram
+	crc32c libcrc32c nls_ascii nls_utf8 nls_cp437 quota_v2 virtio_net nfs nfsv3 nfsv4 nfsd
+	autofs4 bfs minix zram
 )
 
 # The files of modules and all they need, in the order of loading; what is built in is not a file.
