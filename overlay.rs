@@ -46,6 +46,7 @@ pub(crate) struct Overlay;
 
 impl FileSystem for Overlay {
     const NAME: &'static CStr = c"overlay_rs";
+    const ALIAS: &'static CStr = c"overlay";
     type Mount = mount::MountState;
     type Object = object::Object;
 

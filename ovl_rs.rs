@@ -18,7 +18,10 @@
 
 use crate::{
     overlay::Overlay,
-    vfs::register::Registration, //
+    vfs::{
+        param,
+        register::Registration, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -41,15 +44,26 @@ module! {
     alias: ["fs-overlay_rs"],
 }
 
-/// The module while it is loaded: the filesystem type is registered.
+/// The module while it is loaded: the filesystem type is registered, as `overlay`, too, if the
+/// owner of the machine asked for that and nobody else has the name.
 struct OverlayModule {
     _registration: Registration<Overlay>,
 }
 
 impl kernel::Module for OverlayModule {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let mut registration = Registration::new(module)?;
+        if param::as_overlay() {
+            match registration.add_alias(module) {
+                Ok(()) => pr_info!("serving the type overlay, too\n"),
+                Err(error) => pr_err!(
+                    "cannot serve the type overlay ({error:?}): is the kernel's own module loaded? \
+                     Serving overlay_rs only\n"
+                ),
+            }
+        }
         Ok(Self {
-            _registration: Registration::new(module)?,
+            _registration: registration,
         })
     }
 }

@@ -597,6 +597,11 @@ static bool metacopy;
 module_param(metacopy, bool, 0644);
 MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
 
+/* Not a default of mounts, and read once, when the module is loaded. */
+static bool as_overlay;
+module_param(as_overlay, bool, 0444);
+MODULE_PARM_DESC(as_overlay, "Serve the type overlay, too, in the place of the kernel's own");
+
 bool ovl_rs_helper_param_redirect_dir(void)
 {
 	return READ_ONCE(redirect_dir);
@@ -630,4 +635,9 @@ bool ovl_rs_helper_param_nfs_export(void)
 bool ovl_rs_helper_param_xino_auto(void)
 {
 	return READ_ONCE(xino_auto);
+}
+
+bool ovl_rs_helper_param_as_overlay(void)
+{
+	return READ_ONCE(as_overlay);
 }

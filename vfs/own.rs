@@ -73,6 +73,9 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// Its name in mount(2).
     const NAME: &'static CStr;
 
+    /// The name that it can be mounted by besides, if that is asked for.
+    const ALIAS: &'static CStr;
+
     /// What a superblock owns (`s_fs_info`).
     type Mount: Send + Sync;
 

@@ -235,3 +235,9 @@ pub(crate) fn xino_auto() -> bool {
     // SAFETY: Reads a static of vfs/helpers.c.
     unsafe { bindings::param_xino_auto() }
 }
+
+/// The module parameter `as_overlay`: the module shall serve the type `overlay`, too.
+pub(crate) fn as_overlay() -> bool {
+    // SAFETY: Reads a static of vfs/helpers.c.
+    unsafe { bindings::param_as_overlay() }
+}

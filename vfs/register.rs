@@ -29,15 +29,16 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Only [`Registration`] writes `inner`, while the kernel does not know it.
+/// Only [`Registration`] writes `inner` and `alias`, while the kernel does not know them.
 pub(crate) struct FsType<F> {
     inner: Opaque<bindings::file_system_type>,
+    alias: Opaque<bindings::file_system_type>,
     inodes: InodeCache,
     _filesystem: PhantomData<fn() -> F>,
 }
 
-// SAFETY: `inner` is used by C with its own locks (`fs/filesystems.c`, `fs/super.c`) and by one
-// `Registration` before that; `inodes` is atomic.
+// SAFETY: `inner` and `alias` are used by C with its own locks (`fs/filesystems.c`, `fs/super.c`)
+// and by one `Registration` before that; `inodes` is atomic.
 unsafe impl<F> Sync for FsType<F> {}
 
 impl<F> FsType<F> {
@@ -45,6 +46,7 @@ impl<F> FsType<F> {
     pub(crate) const fn new() -> Self {
         Self {
             inner: Opaque::zeroed(),
+            alias: Opaque::zeroed(),
             inodes: InodeCache::empty(),
             _filesystem: PhantomData,
         }
@@ -56,12 +58,16 @@ impl<F> FsType<F> {
     }
 }
 
-/// A filesystem type that the kernel knows. Dropping it takes the type back.
+/// A filesystem type that the kernel knows, perhaps by a second name, too. Dropping it takes the
+/// type back.
 ///
 /// # Invariants
 ///
-/// The type is registered and has its inode cache.
-pub(crate) struct Registration<F: FileSystem>(PhantomData<F>);
+/// The type is registered and has its inode cache; its alias is registered if `has_alias`.
+pub(crate) struct Registration<F: FileSystem> {
+    has_alias: bool,
+    _filesystem: PhantomData<F>,
+}
 
 impl<F: ContextOps> Registration<F> {
     /// What the kernel may do with this type: let the root of a user namespace mount it, and
@@ -78,31 +84,65 @@ impl<F: ContextOps> Registration<F> {
     pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
         let fs_type = F::fs_type();
         fs_type.inodes.create::<F>()?;
-        let inner = fs_type.inner.get();
-        // SAFETY: Writes only, to a zeroed static that the kernel does not know yet.
-        let inner_mut = unsafe { &mut *inner };
-        inner_mut.name = F::NAME.as_char_ptr();
-        inner_mut.owner = module.as_ptr();
-        inner_mut.fs_flags = Self::FLAGS as c_int;
-        inner_mut.init_fs_context = Some(fs_context::init::<F>);
-        inner_mut.kill_sb = Some(bindings::kill_anon_super);
-        // SAFETY: Complete and static (`register_filesystem()` in fs/filesystems.c).
-        let registered = to_result(unsafe { bindings::register_filesystem(inner) });
+        // SAFETY: A static of ours that nobody has made known yet.
+        let registered = unsafe { Self::register(&fs_type.inner, F::NAME, module) };
         if let Err(error) = registered {
             // SAFETY: No mount, hence no inode, was possible.
             unsafe { fs_type.inodes.destroy() };
             return Err(error);
         }
-        // INVARIANT: Both just done.
-        Ok(Self(PhantomData))
+        // INVARIANT: Both just done, and no alias is registered.
+        Ok(Self {
+            has_alias: false,
+            _filesystem: PhantomData,
+        })
+    }
+
+    /// Makes the type known as [`FileSystem::ALIAS`], too: what is mounted by that name is the
+    /// same in everything but the name it shows. To be called once.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is a filesystem of that name; nothing has changed then.
+    pub(crate) fn add_alias(&mut self, module: &'static ThisModule) -> Result {
+        // SAFETY: A static of ours that nobody has made known yet: it is done once.
+        unsafe { Self::register(&F::fs_type().alias, F::ALIAS, module) }?;
+        // INVARIANT: Just done.
+        self.has_alias = true;
+        Ok(())
+    }
+
+    /// Fills `slot` and makes it known as `name`.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is a static that the kernel does not know and that nobody else uses.
+    unsafe fn register(
+        slot: &'static Opaque<bindings::file_system_type>,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result {
+        // SAFETY: Writes only, to a static that is ours alone by contract.
+        let inner = unsafe { &mut *slot.get() };
+        inner.name = name.as_char_ptr();
+        inner.owner = module.as_ptr();
+        inner.fs_flags = Self::FLAGS as c_int;
+        inner.init_fs_context = Some(fs_context::init::<F>);
+        inner.kill_sb = Some(bindings::kill_anon_super);
+        // SAFETY: Complete and static (`register_filesystem()` in fs/filesystems.c).
+        to_result(unsafe { bindings::register_filesystem(slot.get()) })
     }
 }
 
 impl<F: FileSystem> Drop for Registration<F> {
     fn drop(&mut self) {
         let fs_type = F::fs_type();
-        // SAFETY: Registered by the type invariant. There is no mount: each holds the module
-        // (`unregister_filesystem()` in fs/filesystems.c).
+        if self.has_alias {
+            // SAFETY: Registered by the type invariant. There is no mount: each holds the module
+            // (`unregister_filesystem()` in fs/filesystems.c).
+            unsafe { bindings::unregister_filesystem(fs_type.alias.get()) };
+        }
+        // SAFETY: As above.
         unsafe { bindings::unregister_filesystem(fs_type.inner.get()) };
         // SAFETY: Waits; may be called from any context that sleeps (`rcu_barrier()` in
         // kernel/rcu/tree.c).

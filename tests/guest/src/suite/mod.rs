@@ -16,6 +16,7 @@ mod prelude {
 }
 
 mod acl;
+mod alias;
 mod atime;
 mod attr;
 mod concurrency;
@@ -87,6 +88,7 @@ const TABLES: &[&[Case]] = &[
     concurrency::TESTS,
     foreign::TESTS,
     unload::TESTS,
+    alias::TESTS,
     export::TESTS,
     nfs_export::TESTS,
     idmap::TESTS,
