@@ -20,6 +20,7 @@ mod alias;
 mod atime;
 mod attr;
 mod concurrency;
+mod contract;
 mod copy_up;
 mod crash;
 mod create;
@@ -89,6 +90,7 @@ const TABLES: &[&[Case]] = &[
     foreign::TESTS,
     unload::TESTS,
     alias::TESTS,
+    contract::TESTS,
     export::TESTS,
     nfs_export::TESTS,
     idmap::TESTS,
