@@ -4,7 +4,7 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test suites fuzz shell check install prepare update clean purge help
+.PHONY: module run test test-containers suites fuzz shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
@@ -25,6 +25,9 @@ run: ## the demonstration: boot the stock Debian kernel in a VM and use overlay_
 
 test: ## all tests; T=name-filter KERNEL=stock|debug FS=ext4,xfs,tmpfs TYPE=overlay_rs,overlay SCALE=percent
 	@$(S)/test.sh
+
+test-containers: ## podman, docker, containerd, .. on overlay and on overlay_rs, side by side; T=runtime,runtime ARGS=case
+	@$(S)/containers.sh
 
 suites: ## other people's suites on overlay and on overlay_rs, side by side; T=suite,suite FS= SCALE=percent
 	@$(S)/suites.sh
@@ -55,5 +58,5 @@ purge: clean ## remove the cache, too: trees, kernels, downloads
 
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value]...'
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 11
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo 'The cache is in $${XDG_CACHE_HOME:-~/.cache}/overlay_rs (OVL_CACHE= chooses another place).'

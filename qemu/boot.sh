@@ -4,6 +4,10 @@
 # loaded, and passes its output and exit status on:
 #   boot.sh [OPTION]... COMMAND...
 #     --kernel stock|debug   which kernel (stock)
+#     --guest NAME           another guest than the usual one (see vm-image.sh)
+#     --initrd FILE --root FILE   another first program, another root disk
+#     --job FILE             one more file for /run/job
+#     --disk FILE            one more disk, /dev/vdf, which is written
 #     --ko FILE|none         which module ($OVL_BUILD/KERNEL/overlay_rs.ko)
 #     --share DIR:NAME       a directory of the host at /mnt/share/NAME, read-only; DIR:NAME:rw to write
 #     --mem MIB --cpus N --timeout SECONDS
@@ -18,10 +22,15 @@
 # warning, when the module cannot be unloaded or when kmemleak finds a leak.
 . "$(dirname "$0")/lib.sh"
 
-kernel=stock ko='' shares=() mem='' cpus=2 timeout='' append='' warnings=0 unload=1 shell=0 quiet=0
+kernel=stock guest_name='' initrd='' root='' extra='' file='' ko='' shares=() mem='' cpus=2 timeout='' append='' warnings=0 unload=1 shell=0 quiet=0
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel) kernel=$2; shift ;;
+	--guest) guest_name=$2; shift ;;
+	--initrd) initrd=$2; shift ;;
+	--root) root=$2; shift ;;
+	--job) file=$2; shift ;;
+	--disk) extra=$2; shift ;;
 	--ko) ko=$2; shift ;;
 	--share) shares+=("$2"); shift ;;
 	--mem) mem=$2; shift ;;
@@ -41,7 +50,8 @@ done
 [ $# -gt 0 ] || [ $shell = 1 ] || die "boot.sh: no command given"
 
 image=$(flavour_dir "$kernel")
-[ -e "$image/vm/root.ext4" ] || die "the VM of the $kernel kernel is not made yet: make prepare KERNEL=$kernel"
+vm=$image/vm${guest_name:+-$guest_name}
+[ -e "$vm/root.ext4" ] || die "the VM of the $kernel kernel is not made yet: make prepare KERNEL=$kernel"
 guest=$OVL_CACHE/guest/current
 [ -n "$ko" ] || ko=$OVL_BUILD/$kernel/overlay_rs.ko
 [ "$ko" = none ] || [ -s "$ko" ] || die "there is no module at $ko: build it with make, or give --ko"
@@ -59,6 +69,7 @@ find "$OVL_BUILD/vm" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -
 mkdir "$run/job"
 cp "$OVL_QEMU/guest-init.sh" "$run/job/"
 [ "$ko" = none ] || cp "$ko" "$run/job/overlay_rs.ko"
+[ -z "$file" ] || cp "$file" "$run/job/"
 printf '%s\n' "$*" >"$run/job/cmd"
 
 qemu=(qemu-system-x86_64 -name "overlay_rs-$kernel" -M q35 -smp "$cpus" -m "$mem" -no-reboot -nodefaults -display none)
@@ -74,11 +85,12 @@ disk() { # FILE [OPTION]: the cached file is never written
 	disks=$((disks + 1))
 }
 disks=0
-disk "$image/vm/root.ext4"
+disk "${root:-$vm/root.ext4}"
 disk "$guest/ext4.img"
 disk "$guest/xfs.img"
 disk "$guest/btrfs.img"
 disk "$guest/lower.erofs" readonly=on
+[ -z "$extra" ] || disk "$extra" cache=unsafe
 share() { # DIR TAG [READONLY]
 	qemu+=(-virtfs "local,path=$1,mount_tag=$2,security_model=none,multidevs=remap${3:+,readonly=on}")
 }
@@ -100,7 +112,7 @@ E
 qemu+=(-device virtio-serial-pci -chardev "stdio,id=out,signal=off,logfile=$run/output.log" -device "virtconsole,chardev=out")
 qemu+=(-chardev "file,id=con,path=$run/console.log" -serial chardev:con -monitor none)
 qemu+=(-device virtio-rng-pci)
-qemu+=(-kernel "$image/image/vmlinuz" -initrd "$image/vm/initrd")
+qemu+=(-kernel "$image/image/vmlinuz" -initrd "${initrd:-$vm/initrd}")
 qemu+=(-append "console=ttyS0 loglevel=5 log_buf_len=4M panic=-1 oops=panic nowatchdog no_timer_check mitigations=off tsc=reliable \
 rcupdate.rcu_cpu_stall_timeout=120 sysctl.kernel.hung_task_timeout_secs=240 sysctl.kernel.hung_task_panic=1 $append")
 

@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Makes, for one kernel, what the VM boots from: vm-image.sh stock|debug
+# Makes, for one kernel, what the VM boots from: vm-image.sh stock|debug [GUEST]
 #   root.ext4    the guest tree with the modules of that kernel
 #   initrd       a busybox that loads the disk drivers and mounts root.ext4
-# into the vm/ directory of that kernel in the cache.
+# into the vm/ directory of that kernel in the cache; vm-GUEST/ for another guest
+# than the usual one.
 . "$(dirname "$0")/lib.sh"
 
-flavour=${1:?usage: vm-image.sh stock|debug}
+flavour=${1:?usage: vm-image.sh stock|debug [GUEST]}
 kernel=$(flavour_dir "$flavour")
 [ -e "$kernel/image/vmlinuz" ] || die "the $flavour kernel is not made yet"
-guest=$(readlink -f "$OVL_CACHE/guest/current")
+guest=$(readlink -f "$OVL_CACHE/guest/${2:-current}")
 release=$(basename "$kernel"/image/lib/modules/*)
-vm=$kernel/vm
+vm=$kernel/vm${2:+-$2}
 
 # What it takes to see the root disk and the shared directories.
 boot_modules=(virtio_pci virtio_blk ext4 9pnet_virtio 9p virtio_console)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154,SC2016
+# podman with crun, and with runc, as root. To be sourced by run.sh.
+
+run=(podman run --net=none --cgroups=disabled --log-driver=k8s-file)
+img=localhost/ovl/test:1
+
+info() { podman info --format json | jq -S '.store.graphStatus | del(.["Backing Filesystem"])'; }
+loads() { quiet podman load -i "$images/test.tar" && podman image ls --format '{{.Repository}}:{{.Tag}}'; }
+lists() { "${run[@]}" --rm $img /list; }
+change_once() { quiet "${run[@]}" --name c1 $img /change && podman diff c1 | sort; }
+in_upper() { "$here/images.py" tree "$(podman inspect c1 --format '{{.GraphDriver.Data.UpperDir}}')"; }
+commits() { quiet podman commit -q c1 localhost/ovl/done:1 && "${run[@]}" --rm localhost/ovl/done:1 /list; }
+exports() { podman export c1 | "$here/images.py" tar -; }
+saves() { quiet podman save -q -o /tmp/saved.tar localhost/ovl/done:1 && "$here/images.py" top /tmp/saved.tar && rm /tmp/saved.tar; }
+copies() { echo copied >/tmp/copied && podman cp /tmp/copied c1:/etc/copied && podman cp c1:/etc/copied - | "$here/images.py" tar -; }
+read_only() { "${run[@]}" --rm --read-only --read-only-tmpfs=false $img sh -c 'touch /x || echo refused; cat /etc/added'; }
+volume() {
+	mkdir -p /mnt/ext4/volume && echo outside >/mnt/ext4/volume/f
+	"${run[@]}" --rm -v /mnt/ext4/volume:/v:O $img sh -c 'echo inside >>/v/f; cat /v/f; rm /v/f; ls -a /v'
+	cat /mnt/ext4/volume/f
+}
+userns() { "${run[@]}" --rm --userns=auto:size=4000 $img sh -c 'stat -c "%u:%g %a %n" /suid /sgid /many/f0007; echo x >/etc/keep; chown 7:8 /mv; stat -c "%u:%g" /mv; cat /etc/keep; cat /proc/self/uid_map | wc -l'; }
+as_user() { "${run[@]}" --rm -u 1000:1000 $img sh -c 'id -u; cat /etc/keep; touch /etc/x || echo refused; touch /tmp/x && ls -ln /tmp/x | cut -c1-20'; }
+image_mount() { "${run[@]}" --rm --mount type=image,src=$img,dst=/i $img sh -c 'ls /i /i/opq2; cat /i/hl2; touch /i/x || echo refused'; }
+image_mount_rw() { "${run[@]}" --rm --mount type=image,src=$img,dst=/i,rw=true $img sh -c 'echo x >/i/new; cat /i/new; rm /i/mv; ls /i'; }
+mounted_outside() { m=$(podman image mount $img) && "$here/images.py" tree "$m" | md5sum && quiet podman image umount $img; }
+builds() {
+	mkdir -p /tmp/build && echo context >/tmp/build/context
+	printf '%s\n' "FROM $img" 'RUN /change' 'COPY context /etc/context' 'RUN rm /new && chmod 700 /opq2' >/tmp/build/Dockerfile
+	quiet podman build -q --network=host --isolation=chroot -t localhost/ovl/built:1 /tmp/build
+	"${run[@]}" --rm localhost/ovl/built:1 /list
+}
+starts_again() { quiet "${run[@]}" --name c2 $img sh -c 'echo $((1 + $(cat /count || echo 0))) >/count' && quiet podman start -a c2 && quiet podman start -a c2 && podman diff c2 && podman cp c2:/count - | tar -xO; }
+executes() {
+	quiet "${run[@]}" -d --name c3 $img sleep 600
+	quiet podman exec c3 sh -c 'echo one >/x; ln /x /y; rm /etc/added'
+	podman exec c3 sh -c 'cat /y; stat -c %h /x; ls /etc'
+	podman diff c3 | sort
+	quiet podman kill c3
+	quiet podman rm -f c3
+}
+many_at_once() {
+	local i
+	for i in {1..8}; do quiet "${run[@]}" -d --name "m$i" $img sh -c "echo $i >/number; rm -r /many; sleep 600"; done
+	sleep 3
+	for i in {1..8}; do podman exec "m$i" sh -c 'cat /number; ls / | wc -l'; done
+	quiet podman rm -f -t 0 m1 m2 m3 m4 m5 m6 m7 m8
+}
+rootfs() { podman run --rm --net=none --cgroups=disabled --rootfs /mnt/lower:O sh -c 'grep ^ID= /etc/os-release; rm -r /usr/share/doc; echo x >/etc/debian_version; cat /etc/debian_version; dpkg -s bash | grep ^Status'; grep -c . /mnt/lower/etc/debian_version; }
+with_runc() { podman --runtime runc run --rm --net=none $img /list | md5sum; podman --runtime runc run --net=none --name r1 $img /change >&2; podman diff r1 | sort; }
+inside() {
+	"${run[@]}" --rm --privileged $img sh -ec 'mkdir -p /tmp/t && mount -t tmpfs t /tmp/t && cd /tmp/t && mkdir l u w m && echo 1 >l/f
+		mount -t overlay overlay -o lowerdir=l:/dir,upperdir=u,workdir=w m && cat m/f m/file && echo 2 >>m/f && rm m/file && ls m u && cat u/f && umount m'
+}
+removes() { quiet podman rm -fa -t 0; quiet podman rmi -fa; podman system df --format '{{.Type}} {{.Total}} {{.Size}}'; ls /var/lib/containers/storage/overlay; find /var/lib/containers/storage/overlay/l | wc -l; }
+
+case_ info info
+case_ load loads
+case_ run lists
+case_ write_and_diff change_once
+case_ what_is_in_the_upper in_upper
+case_ commit commits
+case_ export exports
+case_ save saves
+case_ cp copies
+case_ read_only read_only
+case_ volume_O volume
+case_ userns_auto userns
+case_ as_user as_user
+case_ image_mount image_mount
+case_ image_mount_rw image_mount_rw
+case_ image_mounted_outside mounted_outside
+case_ build builds
+case_ start_again starts_again
+case_ exec executes
+case_ eight_at_once many_at_once
+case_ rootfs_O rootfs
+case_ runc with_runc
+case_ overlay_inside inside
+case_ remove removes
