@@ -4,11 +4,11 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers suites fuzz shell check install prepare update clean purge help
+.PHONY: module run test test-containers suites fuzz bench shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED BOOTS PROFILE KO
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.
@@ -34,6 +34,9 @@ suites: ## other people's suites on overlay and on overlay_rs, side by side; T=s
 
 fuzz: ## random cases on overlay and on overlay_rs, everything compared; DURATION=seconds SEED= FS= KERNEL=
 	@$(S)/fuzz.sh
+
+bench: ## what operations cost on overlay_rs, overlay and the bare file system; T=group BOOTS=2 FS= TYPE= PROFILE=
+	@$(S)/bench.sh
 
 shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KERNEL=stock|debug
 	@$(S)/shell.sh
