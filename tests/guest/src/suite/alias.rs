@@ -32,9 +32,9 @@ cases! { "alias";
 }
 
 /// Where the VM keeps the module under test.
-const FILE: &str = "/overlay_rs.ko";
+pub(super) const FILE: &str = "/overlay_rs.ko";
 
-fn tool(name: &str, args: &[&str]) -> R<String> {
+pub(super) fn tool(name: &str, args: &[&str]) -> R<String> {
     let out = Command::new(name).args(args).output()?;
     check!(
         out.status.success(),
@@ -44,12 +44,12 @@ fn tool(name: &str, args: &[&str]) -> R<String> {
     Ok(String::from_utf8(out.stdout)?.trim().to_string())
 }
 
-fn loaded(module: &str) -> bool {
+pub(super) fn loaded(module: &str) -> bool {
     Path::new("/sys/module").join(module).exists()
 }
 
 /// Takes a module out, once what is put off (freeing superblocks) has been done.
-fn unload(module: &str) -> R {
+pub(super) fn unload(module: &str) -> R {
     let name = std::ffi::CString::new(module)?;
     for _ in 0..200 {
         match sys::delete_module(&name) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module: it stays while it is used, and counts its users.
 
+use super::alias::{loaded, tool, unload, FILE};
 use super::prelude::*;
 
 cases! { "unload";
@@ -9,6 +10,7 @@ cases! { "unload";
     failed_mounts_hold_nothing;
     detached_mount_holds_it;
     in_proc_filesystems;
+    mount_loads_it;
 }
 
 fn users(t: &T) -> R<u64> {
@@ -85,4 +87,25 @@ fn in_proc_filesystems(t: &T) -> R {
         .find(|l| l.split_whitespace().last() == Some(t.ty.as_str()));
     check_eq!(line.map(str::to_string), Some(format!("nodev\t{}", t.ty)));
     Ok(())
+}
+
+/// Installed where depmod looks, the module comes with the first mount of its type.
+fn mount_loads_it(t: &T) -> R {
+    if t.ty == "overlay_rs" {
+        let release = f::text("/proc/sys/kernel/osrelease")?;
+        let place = Path::new("/lib/modules").join(release.trim()).join("updates");
+        f::mkdirs(&place)?;
+        std::fs::copy(FILE, place.join("overlay_rs.ko"))?;
+        tool("depmod", &["-a"])?;
+    }
+    unload(&t.ty)?;
+    check!(!loaded(&t.ty), "the module is out");
+    let o = t.ovl()?;
+    let mounted = o.mount();
+    if !loaded(&t.ty) && t.ty == "overlay_rs" {
+        tool("insmod", &[FILE])?;
+    }
+    mounted?;
+    check!(loaded(&t.ty), "the module is loaded");
+    f::write(o.m("a"), "x")
 }
