@@ -93,7 +93,9 @@ fn in_proc_filesystems(t: &T) -> R {
 fn mount_loads_it(t: &T) -> R {
     if t.ty == "overlay_rs" {
         let release = f::text("/proc/sys/kernel/osrelease")?;
-        let place = Path::new("/lib/modules").join(release.trim()).join("updates");
+        let place = Path::new("/lib/modules")
+            .join(release.trim())
+            .join("updates");
         f::mkdirs(&place)?;
         std::fs::copy(FILE, place.join("overlay_rs.ko"))?;
         tool("depmod", &["-a"])?;
