@@ -6,7 +6,7 @@ deep=localhost/ovl/deep:1
 case_ load sh -c "podman load -q -i $images/deep.tar >&2"
 case_ run podman run --rm --net=none --cgroups=disabled $deep sh -c 'ls /l; cat /l/last'
 write_deep() {
-	podman run --net=none --cgroups=disabled --name d1 $deep sh -c 'rm /l/f119; echo x >/l/last; mv /l/f118 /l/f1; rm -r /etc' >&2
+	podman run --net=none --cgroups=disabled --name d1 $deep sh -c 'rm /l/f119; echo x >/l/last; mv /l/f118 /l/f1; rm -r /root' >&2
 	podman diff d1 | sort
 	podman commit -q d1 localhost/ovl/deeper:1 >&2
 	podman run --rm --net=none --cgroups=disabled localhost/ovl/deeper:1 ls -a / /l
