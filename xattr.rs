@@ -14,13 +14,11 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering::Relaxed, //
 };
+use kernel::prelude::*;
 
 use crate::{
     rules::escape::Namespace,
@@ -103,7 +101,7 @@ marker_names! {
 pub(crate) struct Format {
     user: bool,
     origin_uuid: bool,
-    unsupported: Atomic<bool>,
+    unsupported: AtomicBool,
 }
 
 impl Format {
@@ -113,7 +111,7 @@ impl Format {
         Self {
             user,
             origin_uuid,
-            unsupported: Atomic::new(false),
+            unsupported: AtomicBool::new(false),
         }
     }
 

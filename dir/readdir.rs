@@ -159,7 +159,7 @@ fn open_real(dir: &OvlFile, ms: &MountState, path: RealPath<'_>) -> Result<ARef<
 /// # Errors
 ///
 /// `ENOMEM`; those of the mounter's permission on the real directory and of its file system.
-pub(crate) fn open(inode: &OvlInode, dir: &OvlFile) -> Result<(KBox<OpenDir>, Cursor)> {
+pub(crate) fn open(inode: &OvlInode, dir: &OvlFile) -> Result<(OpenDir, Cursor)> {
     let ms = MountState::of(inode.super_());
     let kind = inode.path_kind();
     let real = open_real(dir, ms, inode.real_path(ms)?)?;
@@ -172,11 +172,11 @@ pub(crate) fn open(inode: &OvlInode, dir: &OvlFile) -> Result<(KBox<OpenDir>, Cu
         cache: None,
         is_real: !kind.merge && inode.is_real_dir(),
     };
-    Ok((KBox::new(open, GFP_KERNEL)?, cursor))
+    Ok((open, cursor))
 }
 
 /// Closes a directory.
-pub(crate) fn release(inode: &OvlInode, open: KBox<OpenDir>, mut cursor: Cursor) {
+pub(crate) fn release(inode: &OvlInode, open: OpenDir, mut cursor: Cursor) {
     if cursor.cache.is_some() {
         let _locked = inode.lock_exclusive();
         cursor.leave(inode);

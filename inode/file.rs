@@ -100,6 +100,12 @@ pub(crate) fn llseek(user: &OvlFile, open: &OpenFile, offset: i64, whence: i32) 
         (0, SEEK_SET) => return user.set_pos_checked(0, 0),
         _ => {}
     }
+    seek_real(user, open, offset, whence)
+}
+
+/// Seeks with the help of the real file.
+#[inline(never)]
+fn seek_real(user: &OvlFile, open: &OpenFile, offset: i64, whence: i32) -> Result<i64> {
     let inode = user.inode();
     let ms = MountState::of(inode.super_());
     let real = open.data(user, ms)?;
@@ -292,6 +298,9 @@ pub(crate) fn fadvise(
 pub(crate) fn flush(user: &OvlFile, open: &OpenFile, id: FlushId) -> Result {
     let ms = MountState::of(user.inode().super_());
     let real = open.data(user, ms)?;
+    if !file::has_flush(real) {
+        return Ok(());
+    }
     ms.with_mounter(|_| file::flush(real, id))
 }
 

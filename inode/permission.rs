@@ -20,6 +20,7 @@ use crate::{
     },
     vfs::{
         inode::{
+            gives_everyone,
             may,
             FileType, //
         },
@@ -40,6 +41,13 @@ fn real_mask(mask: i32, has_upper: bool, real_mode: u16) -> i32 {
     mask & !(may::WRITE | may::APPEND) | may::READ
 }
 
+/// Whether the caller's check has nothing to say: the permissions give everyone what is asked for, and
+/// the real object, whose ACL is the overlay's, has none. Saves every directory of a path the questions
+/// for owner, groups and ACL.
+fn is_open_to_all(mode: u16, without_acl: bool, mask: i32) -> bool {
+    without_acl && gives_everyone(mode, mask)
+}
+
 /// Checks the caller on the overlay inode and the mounter on the real one.
 ///
 /// # Errors
@@ -49,10 +57,13 @@ pub(crate) fn permission(idmap: &IdMap, inode: &OvlInode, mask: i32) -> Result {
     let ms = MountState::of(inode.super_());
     let has_upper = inode.upper().is_some();
     let real = inode.real_path(ms)?;
+    let real_inode = real.inode()?;
 
-    inode.generic_permission(idmap, mask)?;
+    if !is_open_to_all(inode.mode(), real_inode.is_without_acl(), mask) {
+        inode.generic_permission(idmap, mask)?;
+    }
 
-    let mask = real_mask(mask, has_upper, real.inode()?.mode());
+    let mask = real_mask(mask, has_upper, real_inode.mode());
     ms.with_mounter(|m| real.permission(m, mask))
 }
 
@@ -66,7 +77,9 @@ pub(crate) fn permission_rcu(idmap: &IdMap, inode: RcuInode<'_, Overlay>, mask: 
     let has_upper = inode.has_upper();
     let real = inode.real().ok_or(ECHILD)?;
 
-    inode.generic_permission(idmap, mask)?;
+    if !is_open_to_all(inode.mode(), real.is_without_acl(), mask) {
+        inode.generic_permission(idmap, mask)?;
+    }
 
     let mask = real_mask(mask, has_upper, real.mode());
     ms.with_mounter(|m| real.permission(m, mask))

@@ -25,7 +25,10 @@ use crate::{
         EscapeError,
         Namespace, //
     },
-    vfs::cred,
+    vfs::{
+        cred,
+        room::Room, //
+    },
 };
 
 /// The attributes that a mount keeps for itself.
@@ -55,15 +58,15 @@ impl Escaped {
     }
 }
 
-/// Reads an attribute into `buf`; an empty `buf` asks for its size.
+/// Reads an attribute into `room`; an empty one asks for its size.
 ///
 /// # Errors
 ///
 /// `ENODATA`, `ERANGE`, `EOPNOTSUPP` and whatever else the layer answers.
-pub(crate) fn get(inode: &OvlInode, name: &CStr, buf: &mut [u8]) -> Result<usize> {
+pub(crate) fn get(inode: &OvlInode, name: &CStr, room: &mut Room<'_>) -> Result<usize> {
     let ms = MountState::of(inode.super_());
     let real = inode.real_path(ms)?;
-    ms.with_mounter(|m| real.getxattr_raw(m, name, buf))
+    ms.with_mounter(|m| real.getxattr_to(m, name, room))
 }
 
 /// [`get`] for a name with the overlay's own prefix, of which `suffix` is the rest.
@@ -71,9 +74,9 @@ pub(crate) fn get(inode: &OvlInode, name: &CStr, buf: &mut [u8]) -> Result<usize
 /// # Errors
 ///
 /// As [`get`], and `EOPNOTSUPP` if the escaped name is too long; `ENOMEM`.
-pub(crate) fn get_own(inode: &OvlInode, suffix: &CStr, buf: &mut [u8]) -> Result<usize> {
+pub(crate) fn get_own(inode: &OvlInode, suffix: &CStr, room: &mut Room<'_>) -> Result<usize> {
     let name = Escaped::new(MountState::of(inode.super_()), suffix)?;
-    get(inode, name.as_cstr()?, buf)
+    get(inode, name.as_cstr()?, room)
 }
 
 /// Sets an attribute, or removes it if `value` is `None`, after a copy-up. The caller holds the
@@ -126,21 +129,20 @@ pub(crate) fn set_own(
     set(dentry, inode, name.as_cstr()?, value, flags)
 }
 
-/// Lists the names of all attributes that the caller may see into `list`, each ended by a NUL. An
-/// empty `list` asks for a size that is enough.
+/// Lists the names of all attributes that the caller may see into `room`, each ended by a NUL. An
+/// empty one asks for a size that is enough.
 ///
 /// # Errors
 ///
 /// `ERANGE` and whatever else the layer answers; `EIO` for a broken list.
-pub(crate) fn list(dentry: &OvlDentry, list: &mut [u8]) -> Result<usize> {
+pub(crate) fn list(dentry: &OvlDentry, room: Room<'_>) -> Result<usize> {
     let inode = dentry.object()?;
     let ms = MountState::of(inode.super_());
     let real = inode.real_path(ms)?;
-    let len = ms.with_mounter(|m| real.listxattr_raw(m, list))?;
-    if len == 0 || list.is_empty() {
+    let (len, names) = ms.with_mounter(|m| real.listxattr_to(m, room))?;
+    if names.is_empty() {
         return Ok(len);
     }
-    let names = list.get_mut(..len).ok_or(EIO)?;
     namespace(ms)
         .filter_list(names, cred::may_list_trusted())
         .map_err(|_| EIO)

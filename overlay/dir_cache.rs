@@ -20,14 +20,14 @@
 
 #![forbid(unsafe_code)]
 
+use core::sync::atomic::{
+    AtomicUsize,
+    Ordering::Relaxed, //
+};
 use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         SpinLock, //
     }, //
@@ -95,6 +95,10 @@ const DT_UNKNOWN: u8 = FileType::Other.to_dtype();
 /// Room for a name in bytes: the longest one, and one more.
 const NAME_ROOM: usize = 256;
 
+/// The number of names in a small directory, and the length of a name there.
+const FEW: usize = 32;
+const SHORT: usize = 16;
+
 /// What a cache holds.
 enum Content {
     /// All names of a merged directory.
@@ -109,7 +113,7 @@ pub(crate) struct DirCache {
     /// The directory's version when it was read.
     version: u64,
     /// How many open files read from it. An impure cache is not counted.
-    readers: Atomic<usize>,
+    readers: AtomicUsize,
     /// Empty only while a reader works on it, who excludes all others by the directory's lock.
     #[pin]
     content: SpinLock<Option<KBox<Content>>>,
@@ -121,7 +125,7 @@ impl DirCache {
         Arc::pin_init(
             pin_init!(Self {
                 version,
-                readers: Atomic::new(readers),
+                readers: AtomicUsize::new(readers),
                 content <- new_spinlock!(Some(content), "overlay_rs::dir_content"),
             }),
             GFP_KERNEL,
@@ -226,13 +230,19 @@ impl DirCache {
     }
 }
 
+/// Storage with room for the names of a small directory. Without memory it has none: the first name
+/// will tell.
+fn storage<T>(room: usize) -> KVVec<T> {
+    KVVec::with_capacity(room, GFP_KERNEL).unwrap_or_else(|_| KVVec::new())
+}
+
 /// An empty collection.
 pub(crate) fn collection() -> Collected {
     Names::new(
-        KVVec::new(),
-        KVVec::new(),
-        KVVec::new(),
-        KVVec::new(),
+        storage(FEW),
+        storage(FEW.saturating_mul(SHORT)),
+        storage(FEW.saturating_mul(2)),
+        storage(FEW),
         [random::next_u64(), random::next_u64()],
     )
 }

@@ -9,15 +9,14 @@
 
 #![forbid(unsafe_code)]
 
+use core::sync::atomic::{
+    AtomicBool,
+    AtomicUsize,
+    Ordering::Relaxed, //
+};
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-    }, //
+    sync::aref::ARef, //
 };
 
 use crate::{
@@ -50,7 +49,7 @@ pub(crate) struct Layer {
     /// The number of the layer's file system, see [`LayerFs`].
     pub(crate) fsid: u32,
     /// A directory of this layer said that it may hold whiteouts in xattr form.
-    xwhiteouts: Atomic<bool>,
+    xwhiteouts: AtomicBool,
 }
 
 impl Layer {
@@ -60,7 +59,7 @@ impl Layer {
             trap,
             mnt,
             fsid,
-            xwhiteouts: Atomic::new(false),
+            xwhiteouts: AtomicBool::new(false),
         }
     }
 
@@ -193,7 +192,7 @@ pub(crate) struct LowerPath {
 /// not when the memory is freed.
 pub(crate) struct LowerRef {
     /// Written before the dentry is published, so whoever sees the dentry sees its layer.
-    layer: Atomic<usize>,
+    layer: AtomicUsize,
     dentry: RcuRef<Lower<Dentry>>,
 }
 
@@ -201,7 +200,7 @@ impl LowerRef {
     /// Takes over the count of `path`.
     pub(crate) fn new(path: LowerPath) -> Self {
         Self {
-            layer: Atomic::new(path.layer),
+            layer: AtomicUsize::new(path.layer),
             dentry: RcuRef::new(path.dentry),
         }
     }
@@ -209,7 +208,7 @@ impl LowerRef {
     /// A place that is found out later, see [`LowerRef::set`].
     pub(crate) fn pending() -> Self {
         Self {
-            layer: Atomic::new(0),
+            layer: AtomicUsize::new(0),
             dentry: RcuRef::empty(),
         }
     }

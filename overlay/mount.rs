@@ -8,17 +8,15 @@
 
 #![forbid(unsafe_code)]
 
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::Relaxed, //
+};
 use kernel::{
     cred::Credential,
     prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        }, //
-    }, //
+    sync::aref::ARef, //
 };
 
 use crate::{
@@ -104,7 +102,7 @@ pub(crate) struct MountState {
     /// The operations of this mount's inodes.
     pub(crate) tables: &'static Tables<Overlay>,
     format: xattr::Format,
-    last_ino: Atomic<u64>,
+    last_ino: AtomicU64,
     cred: ARef<Credential>,
 }
 
@@ -156,7 +154,7 @@ impl MountState {
             writeback_seen: 0,
             tables,
             format: xattr::Format::new(config.userxattr, config.has_origin_uuid()),
-            last_ino: Atomic::new(1),
+            last_ino: AtomicU64::new(1),
             config,
             cred,
         }? Error);

@@ -18,19 +18,21 @@
 
 #![forbid(unsafe_code)]
 
+use core::sync::atomic::{
+    AtomicU32,
+    AtomicU64,
+    Ordering::{
+        AcqRel,
+        Acquire,
+        Relaxed, //
+    }, //
+};
 use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed, //
-        },
         Arc,
-        SetOnce,
         SpinLock, //
     }, //
 };
@@ -59,6 +61,7 @@ use crate::{
             Upper,
             UpperWrite, //
         },
+        once::Once,
         own::{
             InodeData,
             RcuInode,
@@ -142,10 +145,10 @@ pub(crate) struct PathKind {
 #[pin_data]
 pub(crate) struct Object {
     upper: RcuRef<Upper<Dentry>>,
-    lowers: SetOnce<KVec<LowerRef>>,
-    data_redirect: SetOnce<KVec<u8>>,
-    flags: Atomic<u32>,
-    version: Atomic<u64>,
+    lowers: Once<KVec<LowerRef>>,
+    data_redirect: Once<KVec<u8>>,
+    flags: AtomicU32,
+    version: AtomicU64,
     #[pin]
     redirect: SpinLock<Option<KVec<u8>>>,
     #[pin]
@@ -158,10 +161,10 @@ impl InodeData for Object {
     fn init() -> impl PinInit<Self> {
         pin_init!(Self {
             upper: RcuRef::empty(),
-            lowers: SetOnce::new(),
-            data_redirect: SetOnce::new(),
-            flags: Atomic::new(0),
-            version: Atomic::new(0),
+            lowers: Once::new(),
+            data_redirect: Once::new(),
+            flags: AtomicU32::new(0),
+            version: AtomicU64::new(0),
             redirect <- new_spinlock!(None, "overlay_rs::redirect"),
             dir_cache <- new_spinlock!(None, "overlay_rs::dir_cache"),
             lock <- ObjectMutex::new(),
@@ -191,7 +194,7 @@ impl Object {
 
     /// The lower parts, topmost first.
     fn lowers(&self) -> &[LowerRef] {
-        self.lowers.as_ref().map_or(&[], |lowers| lowers.as_slice())
+        self.lowers.get().map_or(&[], |lowers| lowers.as_slice())
     }
 
     fn has_flag(&self, flag: ObjFlag) -> bool {
@@ -200,10 +203,10 @@ impl Object {
 
     /// Changes the flags; everything written before is visible to who sees the change.
     fn update_flags(&self, change: impl Fn(u32) -> u32) {
-        let mut old = self.flags.load(Relaxed);
-        while let Err(now) = self.flags.cmpxchg(old, change(old), Full) {
-            old = now;
-        }
+        // The change itself never fails.
+        let _ = self
+            .flags
+            .fetch_update(AcqRel, Relaxed, |flags| Some(change(flags)));
     }
 
     /// Sets the slot and returns what was in it, to be dropped where sleeping is allowed.
@@ -232,7 +235,7 @@ impl OvlInode {
             .len()
             .saturating_add(usize::from(data_redirect.is_some()));
         let mut refs = KVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
-        if object.lowers.as_ref().is_some() {
+        if object.lowers.get().is_some() {
             return Err(EIO);
         }
         for lower in lowers {
@@ -241,9 +244,9 @@ impl OvlInode {
         let mut first = true;
         if let Some(redirect) = data_redirect {
             refs.push(LowerRef::pending(), GFP_KERNEL_ACCOUNT)?;
-            first &= object.data_redirect.populate(redirect);
+            first &= object.data_redirect.set(redirect);
         }
-        first &= object.lowers.populate(refs);
+        first &= object.lowers.set(refs);
         if let Some(upper) = upper {
             first &= object.upper.publish(upper);
         }
@@ -308,10 +311,7 @@ impl OvlInode {
 
     /// The path in the data-only layers that the data was to be looked for under, if it is there.
     pub(crate) fn data_redirect(&self) -> Option<&[u8]> {
-        self.data()
-            .data_redirect
-            .as_ref()
-            .map(|path| path.as_slice())
+        self.data().data_redirect.get().map(|path| path.as_slice())
     }
 
     /// The lower part that has the data, or will have it when it was looked for.

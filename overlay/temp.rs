@@ -30,20 +30,18 @@ use crate::{
         },
     },
 };
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::Relaxed, //
+};
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-    },
+    sync::aref::ARef, //
 };
 
 /// The number of the next temporary name. It may wrap: a name is in use for one operation, and
 /// one that is taken makes that operation fail, nothing else.
-static NEXT: Atomic<u32> = Atomic::new(1);
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// A name that no one else uses now; shared by all mounts, because two of them may use one work
 /// directory.

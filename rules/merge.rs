@@ -34,7 +34,10 @@ pub(crate) const DT_CHR: u8 = 2;
 const IDS: Range<u32> = 0..u32::MAX;
 
 /// The number of slots that a hash table begins with.
-const FIRST_SLOTS: usize = 16;
+const FIRST_SLOTS: usize = 64;
+
+/// Free slots, to be added to a table.
+static FREE_SLOTS: [u32; 256] = [0; 256];
 
 /// A set of properties of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -531,8 +534,7 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         let wanted = slots.checked_mul(2).ok_or(NoMemory)?.max(FIRST_SLOTS);
         let mut missing = wanted.saturating_sub(slots);
         while missing > 0 {
-            let zeros = [0u32; FIRST_SLOTS];
-            let chunk = zeros.get(..missing).unwrap_or(&zeros);
+            let chunk = FREE_SLOTS.get(..missing).unwrap_or(&FREE_SLOTS);
             if let Err(error) = self.table.try_extend(chunk) {
                 // The table must keep its old size: that is what selects the slots.
                 self.table.truncate(slots);

@@ -82,6 +82,7 @@ use crate::{
             SuperSetup, //
         },
         param::Given,
+        room::Room,
         stat::{
             AttrChange,
             FileAttr,
@@ -249,7 +250,7 @@ impl InodeOps for Overlay {
         attr::setattr(idmap, dentry, change)
     }
 
-    fn listxattr(dentry: &OvlDentry, list: &mut [u8]) -> Result<usize> {
+    fn listxattr(dentry: &OvlDentry, list: Room<'_>) -> Result<usize> {
         xattr_ops::list(dentry, list)
     }
 
@@ -297,7 +298,7 @@ impl XattrOps for Overlay {
     const TRUSTED_PREFIX: &'static CStr = c"trusted.overlay.";
     const USER_PREFIX: &'static CStr = c"user.overlay.";
 
-    fn get(_: &OvlDentry, inode: &OvlInode, name: &CStr, value: &mut [u8]) -> Result<usize> {
+    fn get(_: &OvlDentry, inode: &OvlInode, name: &CStr, value: &mut Room<'_>) -> Result<usize> {
         xattr_ops::get(inode, name, value)
     }
 
@@ -312,7 +313,12 @@ impl XattrOps for Overlay {
         xattr_ops::set(dentry, inode, name, value, flags)
     }
 
-    fn get_own(_: &OvlDentry, inode: &OvlInode, suffix: &CStr, value: &mut [u8]) -> Result<usize> {
+    fn get_own(
+        _: &OvlDentry,
+        inode: &OvlInode,
+        suffix: &CStr,
+        value: &mut Room<'_>,
+    ) -> Result<usize> {
         xattr_ops::get_own(inode, suffix, value)
     }
 
@@ -420,7 +426,7 @@ impl DirFileOps for Overlay {
     type Open = readdir::OpenDir;
     type Cursor = readdir::Cursor;
 
-    fn open(inode: &OvlInode, file: &OvlFile) -> Result<(KBox<Self::Open>, Self::Cursor)> {
+    fn open(inode: &OvlInode, file: &OvlFile) -> Result<(Self::Open, Self::Cursor)> {
         readdir::open(inode, file)
     }
 
@@ -453,7 +459,7 @@ impl DirFileOps for Overlay {
         readdir::fsync(file, open, start, end, datasync)
     }
 
-    fn release(inode: &OvlInode, open: KBox<readdir::OpenDir>, cursor: readdir::Cursor) {
+    fn release(inode: &OvlInode, open: readdir::OpenDir, cursor: readdir::Cursor) {
         readdir::release(inode, open, cursor);
     }
 }

@@ -10,6 +10,10 @@
 
 use super::{
     bindings,
+    errno::{
+        from_err_ptr,
+        to_result, //
+    },
     inode::Inode,
     mount::IdMap,
     own::{
@@ -25,10 +29,6 @@ use core::{
     },
 };
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
     prelude::*, //
 };
 

@@ -10,6 +10,7 @@
 
 use super::{
     bindings,
+    errno::to_result,
     inode::Inode,
     own::{
         Child,
@@ -21,7 +22,6 @@ use super::{
 use core::ptr::NonNull;
 use kernel::{
     cred::Credential,
-    error::to_result,
     prelude::*,
     sync::aref::ARef,
     types::NotThreadSafe, //

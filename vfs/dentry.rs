@@ -9,13 +9,16 @@
 
 use super::{
     bindings,
+    errno::{
+        from_err_ptr,
+        to_result, //
+    },
     inode::Inode,
     log,
     super_block::SuperBlock, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    error::to_result,
     fmt,
     prelude::*,
     sync::aref::{
@@ -68,8 +71,10 @@ impl Dentry {
     }
 
     fn flags(&self) -> u32 {
-        // SAFETY: reads one word of a live dentry.
-        unsafe { bindings::d_flags(self.as_ptr()) }
+        // SAFETY: projecting a field of a live dentry.
+        let flags = unsafe { &raw const (*self.as_ptr()).d_flags };
+        // SAFETY: one aligned word; racing writers store it whole.
+        unsafe { flags.read_volatile() }
     }
 
     /// The object that the name stands for; `None` if the dentry is negative.
@@ -77,8 +82,11 @@ impl Dentry {
     /// A positive dentry stays positive while it is referenced. A negative one may become
     /// positive at any time unless its parent is locked.
     pub(crate) fn inode(&self) -> Option<&Inode> {
-        // SAFETY: reads one word of a live dentry.
-        let inode = unsafe { bindings::d_inode_rcu(self.as_ptr()) };
+        // SAFETY: projecting a field of a live dentry.
+        let inode = unsafe { &raw const (*self.as_ptr()).d_inode };
+        // SAFETY: one aligned word, stored whole with release order; what it points to is only
+        // reached through it (d_inode_rcu() in include/linux/dcache.h).
+        let inode = unsafe { inode.read_volatile() };
         // SAFETY: a referenced positive dentry holds a reference on its inode
         // (fs/dcache.c, __d_instantiate()).
         (!inode.is_null()).then(|| unsafe { Inode::from_raw(inode) })
@@ -370,7 +378,7 @@ pub(super) fn qstr(name: &[u8]) -> Result<bindings::qstr> {
 ///
 /// `ptr` must be null, an error pointer, or a dentry with a count for the caller.
 pub(super) unsafe fn owned(ptr: *mut bindings::dentry) -> Result<ARef<Dentry>> {
-    let ptr = kernel::error::from_err_ptr(ptr)?;
+    let ptr = from_err_ptr(ptr)?;
     let ptr = NonNull::new(ptr).ok_or(ENOENT)?;
     // SAFETY: the caller hands over a count.
     Ok(unsafe { ARef::from_raw(ptr.cast()) })

@@ -10,11 +10,11 @@
 use super::{
     bindings,
     cred::Mounter,
+    errno::to_result,
     file::File, //
 };
 use core::marker::PhantomData;
 use kernel::{
-    error::to_result,
     ffi::{
         c_char,
         c_int,

@@ -24,6 +24,10 @@ use super::{
         self,
         Dentry, //
     },
+    errno::{
+        from_err_ptr,
+        to_result, //
+    },
     file::{
         self,
         File, //
@@ -49,10 +53,6 @@ use core::{
     },
 };
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
     prelude::*,
     sync::aref::ARef,
     types::NotThreadSafe, //

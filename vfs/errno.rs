@@ -1,6 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error codes: the one place that knows which of them this kernel's `kernel` crate names.
+//! Error codes: the one place that knows which of them this kernel's `kernel` crate names, and what
+//! an `int` or a pointer from C means.
+
+use kernel::{
+    ffi::c_int,
+    prelude::Result, //
+};
 
 pub(crate) use kernel::error::code::*;
 pub(crate) use kernel::error::Error;
+
+/// The errno that is farthest from zero (`MAX_ERRNO` of include/linux/err.h).
+const LAST_ERRNO: isize = -4095;
+
+/// What an `int` means that is zero or a negative errno.
+///
+/// That of the kernel crate is not compiled into the caller, but nearly every operation ends with
+/// one or two of these.
+#[inline(always)]
+pub(super) fn to_result(err: c_int) -> Result {
+    if err < 0 {
+        Err(Error::from_errno(err))
+    } else {
+        Ok(())
+    }
+}
+
+/// What a pointer means that may be an error (`IS_ERR()`), or null.
+///
+/// # Errors
+///
+/// The one in the pointer.
+#[inline(always)]
+pub(super) fn from_err_ptr<T>(ptr: *mut T) -> Result<*mut T> {
+    let value = ptr as isize;
+    if (LAST_ERRNO..0).contains(&value) {
+        // It fits, as was just checked.
+        return Err(c_int::try_from(value).map_or(EIO, Error::from_errno));
+    }
+    Ok(ptr)
+}

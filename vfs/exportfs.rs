@@ -29,7 +29,6 @@ use core::{
     },
 };
 use kernel::{
-    error::from_err_ptr,
     prelude::*,
     sync::aref::ARef, //
 };

@@ -19,7 +19,10 @@ use super::{
     },
     errno::*,
     inode::Inode,
-    mount::RealPath,
+    mount::{
+        Mount,
+        RealPath, //
+    },
     own::{
         Child,
         FileSystem,
@@ -35,23 +38,19 @@ use core::{
         self,
         NonNull, //
     },
-};
-use kernel::{
-    cred::Credential,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
-    prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
+    sync::atomic::{
+        AtomicPtr,
+        Ordering::{
+            AcqRel,
             Acquire,
-            Atomic,
-            Full,
             Relaxed, //
         }, //
     },
+};
+use kernel::{
+    cred::Credential,
+    prelude::*,
+    sync::aref::ARef,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -407,6 +406,14 @@ impl FlushId {
     }
 }
 
+/// Does the filesystem of `file` want to know that a descriptor is being closed?
+pub(crate) fn has_flush(file: &File) -> bool {
+    // SAFETY: f_op is set when a file is opened; operation tables do not go away before.
+    let ops = unsafe { (*file.as_ptr()).f_op };
+    // SAFETY: as above.
+    unsafe { (*ops).flush }.is_some()
+}
+
 /// Tells the filesystem of `file` that a descriptor is being closed, if it wants to know.
 ///
 /// # Errors
@@ -535,7 +542,7 @@ impl<F: FileSystem> FsFile<F> {
     pub(crate) fn lookup_child(&self, _m: &Mounter<'_>, name: &[u8]) -> Result<ARef<FsDentry<F>>> {
         let mut name = qstr(name)?;
         // SAFETY: the mount of an open file is pinned.
-        let idmap = unsafe { bindings::mnt_idmap(self.mnt()) };
+        let idmap = unsafe { Mount::from_raw(self.mnt()) }.idmap().as_ptr();
         let base = self.dentry().as_ptr();
         // SAFETY: `base` is a live directory; the name is only read during the call.
         let child = from_err_ptr(unsafe { bindings::lookup_one(idmap, &mut name, base) })?;
@@ -675,7 +682,7 @@ impl<F: FileOps> Clone for Place<'_, F> {
 impl<F: FileOps> Copy for Place<'_, F> {}
 
 /// A place for one open file that is filled at most once and read without a lock.
-pub(crate) struct FileSlot(Atomic<*mut File>);
+pub(crate) struct FileSlot(AtomicPtr<File>);
 
 // SAFETY: the slot owns a count of a `File`, which is Send and Sync; the pointer is atomic.
 unsafe impl Send for FileSlot {}
@@ -685,7 +692,7 @@ unsafe impl Sync for FileSlot {}
 impl FileSlot {
     /// Nothing in it.
     pub(crate) const fn new() -> Self {
-        Self(Atomic::new(ptr::null_mut()))
+        Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// The file, if there is one.
@@ -698,7 +705,10 @@ impl FileSlot {
     /// Puts `file` in, unless there is one already, which then stays. Returns what is in.
     pub(crate) fn set(&self, file: ARef<File>) -> &File {
         let new = ARef::into_raw(file);
-        let kept = match self.0.cmpxchg(ptr::null_mut(), new.as_ptr(), Full) {
+        let kept = match self
+            .0
+            .compare_exchange(ptr::null_mut(), new.as_ptr(), AcqRel, Acquire)
+        {
             Ok(_) => new.as_ptr(),
             Err(winner) => {
                 // SAFETY: made by `into_raw` above, and not in the slot.

@@ -34,16 +34,6 @@ struct dentry *ovl_rs_helper_dget(struct dentry *dentry)
 	return dget(dentry);
 }
 
-struct inode *ovl_rs_helper_d_inode_rcu(const struct dentry *dentry)
-{
-	return d_inode_rcu(dentry);
-}
-
-unsigned int ovl_rs_helper_d_flags(const struct dentry *dentry)
-{
-	return READ_ONCE(dentry->d_flags);
-}
-
 bool ovl_rs_helper_d_unhashed(const struct dentry *dentry)
 {
 	return d_unhashed(dentry);
@@ -212,11 +202,6 @@ void ovl_rs_helper_inode_copy_atime(struct inode *inode, struct inode *real)
 	inode_set_atime_to_ts(inode, inode_get_atime(real));
 }
 
-bool ovl_rs_helper_is_posixacl(const struct inode *inode)
-{
-	return IS_POSIXACL(inode);
-}
-
 int ovl_rs_helper_get_write_access(struct inode *inode)
 {
 	return get_write_access(inode);
@@ -381,11 +366,6 @@ void ovl_rs_helper_uuid_to_fsid(const u8 *uuid, __kernel_fsid_t *fsid)
 }
 
 /* --- mount --- */
-
-struct mnt_idmap *ovl_rs_helper_mnt_idmap(const struct vfsmount *mnt)
-{
-	return mnt_idmap(mnt);
-}
 
 bool ovl_rs_helper_is_idmapped_mnt(const struct vfsmount *mnt)
 {

@@ -6,11 +6,11 @@
 
 use super::{
     bindings,
+    errno::to_result,
     super_block::SuperBlock, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    error::to_result,
     prelude::*,
     sync::aref::AlwaysRefCounted,
     types::Opaque, //
@@ -64,6 +64,8 @@ pub(crate) mod may {
     pub(crate) const WRITE: i32 = bindings::MAY_WRITE as i32;
     /// To read.
     pub(crate) const READ: i32 = bindings::MAY_READ as i32;
+    /// To execute, or to search.
+    pub(super) const EXEC: i32 = bindings::MAY_EXEC as i32;
     /// To append.
     pub(crate) const APPEND: i32 = bindings::MAY_APPEND as i32;
     /// To open.
@@ -284,8 +286,13 @@ impl Inode {
 
     /// Has its filesystem POSIX ACLs?
     pub(crate) fn has_posix_acl(&self) -> bool {
+        self.sb().has_posix_acl()
+    }
+
+    /// Is it known that it has no ACL?
+    pub(crate) fn is_without_acl(&self) -> bool {
         // SAFETY: the inode is alive.
-        unsafe { bindings::is_posixacl(self.as_ptr()) }
+        unsafe { is_without_acl(self.as_ptr()) }
     }
 
     /// Can its filesystem set POSIX ACLs?
@@ -329,6 +336,27 @@ impl Inode {
         // SAFETY: the inode is alive.
         unsafe { bindings::inode_is_inuse(self.as_ptr()) }
     }
+}
+
+/// Is it known that the inode has no ACL? (no_acl_inode() in `fs/namei.c`)
+///
+/// # Safety
+///
+/// The memory of `inode` must not be freed meanwhile.
+pub(super) unsafe fn is_without_acl(inode: *mut bindings::inode) -> bool {
+    // SAFETY: projecting a field of an inode whose memory stays.
+    let acl = unsafe { &raw const (*inode).i_acl };
+    // SAFETY: one aligned word that others store whole; only compared. Null says that there is none,
+    // other values that it is not known (include/linux/posix_acl.h).
+    unsafe { acl.read_volatile() }.is_null()
+}
+
+/// Do these permissions give everyone the access (`MAY_*`)?
+pub(crate) fn gives_everyone(mode: u16, mask: i32) -> bool {
+    const ALL: i32 = may::READ | may::WRITE | may::EXEC;
+    // The same for the owner, the group and the others.
+    let wanted = (mask & ALL).wrapping_mul(0o111);
+    wanted & !i32::from(mode) == 0
 }
 
 /// The file counts as open for writing until this is dropped.

@@ -4,9 +4,11 @@
 //!
 //! C header: [`include/linux/mutex.h`](srctree/include/linux/mutex.h)
 
-use super::bindings;
+use super::{
+    bindings,
+    errno::to_result, //
+};
 use kernel::{
-    error::to_result,
     prelude::*,
     types::{
         NotThreadSafe,

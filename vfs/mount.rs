@@ -25,6 +25,10 @@ use super::{
         self,
         Dentry, //
     },
+    errno::{
+        from_err_ptr,
+        to_result, //
+    },
     file,
     inode::{
         may,
@@ -47,10 +51,6 @@ use kernel::{
     alloc::{
         KVVec,
         KVec, //
-    },
-    error::{
-        from_err_ptr,
-        to_result, //
     },
     ffi::{
         c_int,
@@ -149,8 +149,11 @@ impl Mount {
 
     /// How it translates owners.
     pub(crate) fn idmap(&self) -> &IdMap {
-        // SAFETY: the mount is alive.
-        let idmap = unsafe { bindings::mnt_idmap(self.as_ptr()) };
+        // SAFETY: projecting a field of a live mount.
+        let idmap = unsafe { &raw const (*self.as_ptr()).mnt_idmap };
+        // SAFETY: one aligned word, stored whole with release order; what it points to is only
+        // reached through it (mnt_idmap() in include/linux/mount.h).
+        let idmap = unsafe { idmap.read_volatile() };
         // SAFETY: once it can be read, an idmap stays for the life of the mount.
         unsafe { IdMap::from_raw(idmap) }
     }

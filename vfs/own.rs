@@ -18,7 +18,12 @@ use super::{
         Dentry,
         NameSnapshot, //
     },
+    errno::{
+        from_err_ptr,
+        to_result, //
+    },
     inode::{
+        self,
         Dev,
         Inode, //
     },
@@ -41,14 +46,17 @@ use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{
+            AcqRel,
+            Acquire, //
+        }, //
+    }, //
 };
 use kernel::{
     alloc::KBox,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
     ffi::{
         c_int,
         c_void, //
@@ -58,12 +66,7 @@ use kernel::{
         aref::{
             ARef,
             AlwaysRefCounted, //
-        },
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
+        }, //
     },
     types::Opaque, //
 };
@@ -341,6 +344,14 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
         }
     }
 
+    /// Type and permissions.
+    pub(crate) fn mode(self) -> u16 {
+        // SAFETY: projecting a field; the walk keeps the memory.
+        let mode = unsafe { &raw const (*self.ptr.as_ptr()).i_mode };
+        // SAFETY: as above; one word.
+        unsafe { mode.read_volatile() }
+    }
+
     /// The private data: not dropped before the walk ends.
     pub(crate) fn data(self) -> &'rcu F::Object {
         // SAFETY: ->free_inode waits for a grace period.
@@ -381,8 +392,10 @@ impl<'rcu> RcuReal<'rcu> {
     }
 
     fn new(mnt: &'rcu Mount, dentry: &'rcu Dentry) -> Option<Self> {
-        // SAFETY: reads one word of a dentry whose memory the walk keeps.
-        let inode = NonNull::new(unsafe { bindings::d_inode_rcu(dentry.as_ptr()) })?;
+        // SAFETY: projecting a field of a dentry whose memory the walk keeps.
+        let inode = unsafe { &raw const (*dentry.as_ptr()).d_inode };
+        // SAFETY: one aligned word, stored whole (d_inode_rcu() in include/linux/dcache.h).
+        let inode = NonNull::new(unsafe { inode.read_volatile() })?;
         Some(Self { mnt, inode })
     }
 
@@ -404,8 +417,17 @@ impl<'rcu> RcuReal<'rcu> {
 
     /// Has its filesystem POSIX ACLs?
     pub(crate) fn has_posix_acl(self) -> bool {
-        // SAFETY: reads words that do not change while the walk lasts.
-        unsafe { bindings::is_posixacl(self.inode.as_ptr()) }
+        // SAFETY: constant; the walk keeps the inode's memory.
+        let sb = unsafe { (*self.inode.as_ptr()).i_sb };
+        // SAFETY: a superblock outlives its inodes, also for a walk under RCU.
+        let sb = unsafe { SuperBlock::from_raw(sb) };
+        sb.has_posix_acl()
+    }
+
+    /// Is it known that it has no ACL?
+    pub(crate) fn is_without_acl(self) -> bool {
+        // SAFETY: the walk keeps the inode's memory.
+        unsafe { inode::is_without_acl(self.inode.as_ptr()) }
     }
 
     /// Does the layer's mount translate owners?
@@ -424,7 +446,7 @@ impl<'rcu> RcuReal<'rcu> {
 /// What is remembered about a name: bits in `d_fsdata`, so that a name needs no memory of its
 /// own.
 #[repr(transparent)]
-pub(crate) struct EntryFlags(Atomic<usize>);
+pub(crate) struct EntryFlags(AtomicUsize);
 
 impl EntryFlags {
     /// Is the bit `bit` (a mask) set?
@@ -434,14 +456,7 @@ impl EntryFlags {
 
     /// Sets the bits of `bit` (a mask).
     pub(crate) fn set(&self, bit: usize) {
-        self.update(|flags| flags | bit);
-    }
-
-    fn update(&self, f: impl Fn(usize) -> usize) {
-        let mut old = self.0.load(Acquire);
-        while let Err(now) = self.0.cmpxchg(old, f(old), Full) {
-            old = now;
-        }
+        self.0.fetch_or(bit, AcqRel);
     }
 }
 

@@ -4,19 +4,19 @@
 
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering::{
+            AcqRel,
+            Acquire,
+            Relaxed, //
+        }, //
+    }, //
 };
-use kernel::sync::{
-    aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
-    atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed, //
-    },
+use kernel::sync::aref::{
+    ARef,
+    AlwaysRefCounted, //
 };
 
 /// A counted reference that is published at most once and is read without a lock.
@@ -32,7 +32,7 @@ use kernel::sync::{
 /// the field has a reference, the count behind the pointer is owned by the field. Types used
 /// here free their memory by RCU (dentries: `fs/dcache.c`).
 pub(crate) struct RcuRef<T: AlwaysRefCounted> {
-    ptr: Atomic<*mut T>,
+    ptr: AtomicPtr<T>,
     _owns: PhantomData<T>,
 }
 
@@ -45,7 +45,7 @@ impl<T: AlwaysRefCounted> RcuRef<T> {
     /// Nothing published yet.
     pub(crate) const fn empty() -> Self {
         Self {
-            ptr: Atomic::new(core::ptr::null_mut()),
+            ptr: AtomicPtr::new(core::ptr::null_mut()),
             _owns: PhantomData,
         }
     }
@@ -53,12 +53,13 @@ impl<T: AlwaysRefCounted> RcuRef<T> {
     /// Already published.
     pub(crate) fn new(value: ARef<T>) -> Self {
         Self {
-            ptr: Atomic::new(ARef::into_raw(value).as_ptr()),
+            ptr: AtomicPtr::new(ARef::into_raw(value).as_ptr()),
             _owns: PhantomData,
         }
     }
 
     /// What was published. Everything that was written before it was published is visible.
+    #[inline(always)]
     pub(crate) fn get(&self) -> Option<&T> {
         let ptr = NonNull::new(self.ptr.load(Acquire))?;
         // SAFETY: by the invariant the pointee has a count, or the caller walks under RCU and
@@ -69,7 +70,11 @@ impl<T: AlwaysRefCounted> RcuRef<T> {
     /// Publishes `value`. False, and `value` is given back, if something was published before.
     pub(crate) fn publish(&self, value: ARef<T>) -> bool {
         let raw = ARef::into_raw(value);
-        match self.ptr.cmpxchg(core::ptr::null_mut(), raw.as_ptr(), Full) {
+        let none = core::ptr::null_mut();
+        match self
+            .ptr
+            .compare_exchange(none, raw.as_ptr(), AcqRel, Relaxed)
+        {
             Ok(_) => true,
             Err(_) => {
                 // SAFETY: `raw` was just made by `into_raw` and was not published.

@@ -10,6 +10,7 @@
 
 use super::{
     bindings,
+    errno::to_result,
     fs_context::{
         self,
         ContextOps, //
@@ -19,7 +20,6 @@ use super::{
 };
 use core::marker::PhantomData;
 use kernel::{
-    error::to_result,
     ffi::c_int,
     prelude::*,
     types::Opaque, //

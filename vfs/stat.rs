@@ -8,6 +8,7 @@
 
 use super::{
     bindings,
+    errno::to_result,
     inode::{
         Dev,
         FileType,
@@ -21,7 +22,6 @@ use super::{
 };
 use kernel::{
     alloc::KBox,
-    error::to_result,
     prelude::*, //
 };
 

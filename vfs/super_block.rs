@@ -4,9 +4,11 @@
 //!
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
-use super::bindings;
+use super::{
+    bindings,
+    errno::to_result, //
+};
 use kernel::{
-    error::to_result,
     prelude::*,
     types::Opaque, //
 };
@@ -67,6 +69,11 @@ impl SuperBlock {
     pub(crate) fn uuid(&self) -> [u8; 16] {
         // SAFETY: set when the superblock is filled; 16 plain bytes.
         unsafe { (*self.as_ptr()).s_uuid.b }
+    }
+
+    /// Has it POSIX ACLs?
+    pub(crate) fn has_posix_acl(&self) -> bool {
+        self.flags() & bindings::SB_POSIXACL != 0
     }
 
     fn flags(&self) -> usize {

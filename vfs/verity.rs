@@ -7,11 +7,11 @@
 use super::{
     bindings,
     cred::Mounter,
+    errno::from_err_ptr,
     mount::RealPath, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    error::from_err_ptr,
     fs::File,
     prelude::*,
     sync::aref::ARef, //

@@ -53,6 +53,8 @@ int main(void)
 	AT(inode, i_private);
 	AT(inode, i_mapping);
 	AT(inode, i_flags);
+	AT(dentry, d_flags);
+	AT(vfsmount, mnt_idmap);
 	AT(dentry, d_inode);
 	AT(dentry, d_fsdata);
 	AT(super_block, s_fs_info);

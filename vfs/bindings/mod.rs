@@ -109,6 +109,8 @@ mod layout {
         OFFSETOF_inode_i_private => inode.i_private,
         OFFSETOF_inode_i_mapping => inode.i_mapping,
         OFFSETOF_inode_i_flags => inode.i_flags,
+        OFFSETOF_dentry_d_flags => dentry.d_flags,
+        OFFSETOF_vfsmount_mnt_idmap => vfsmount.mnt_idmap,
         OFFSETOF_dentry_d_inode => dentry.d_inode,
         OFFSETOF_dentry_d_fsdata => dentry.d_fsdata,
         OFFSETOF_super_block_s_fs_info => super_block.s_fs_info,

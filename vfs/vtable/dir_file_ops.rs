@@ -40,8 +40,7 @@ pub(crate) trait DirFileOps: FileSystem {
     /// # Errors
     ///
     /// Those of open(2).
-    fn open(inode: &FsInode<Self>, file: &FsFile<Self>)
-        -> Result<(KBox<Self::Open>, Self::Cursor)>;
+    fn open(inode: &FsInode<Self>, file: &FsFile<Self>) -> Result<(Self::Open, Self::Cursor)>;
 
     /// Shows the next entries. The directory is locked exclusively.
     ///
@@ -82,7 +81,7 @@ pub(crate) trait DirFileOps: FileSystem {
     ) -> Result;
 
     /// Closes.
-    fn release(inode: &FsInode<Self>, open: KBox<Self::Open>, cursor: Self::Cursor);
+    fn release(inode: &FsInode<Self>, open: Self::Open, cursor: Self::Cursor);
 }
 
 /// What is behind `private_data`.
@@ -92,7 +91,7 @@ pub(crate) trait DirFileOps: FileSystem {
 /// `cursor` is only accessed under the exclusive i_rwsem of the directory, or by whoever closes
 /// the file.
 struct Private<F: DirFileOps> {
-    open: KBox<F::Open>,
+    open: F::Open,
     cursor: UnsafeCell<F::Cursor>,
 }
 

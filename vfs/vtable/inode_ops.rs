@@ -27,6 +27,7 @@ use super::{
             FsInode,
             RcuInode, //
         },
+        room::Room,
         stat::{
             AttrChange,
             FileAttr,
@@ -34,7 +35,7 @@ use super::{
         },
         text::c_str, //
     },
-    buffer, c_len, c_result, FileOps,
+    c_len, c_result, FileOps,
 };
 use core::{
     marker::PhantomData,
@@ -45,7 +46,6 @@ use core::{
 };
 use kernel::{
     bindings as shared,
-    error::to_result,
     ffi::{
         c_char,
         c_int,
@@ -174,7 +174,7 @@ pub(crate) trait InodeOps: FileSystem {
     /// # Errors
     ///
     /// Those of listxattr(2).
-    fn listxattr(dentry: &FsDentry<Self>, list: &mut [u8]) -> Result<usize>;
+    fn listxattr(dentry: &FsDentry<Self>, list: Room<'_>) -> Result<usize>;
 
     /// The text of a symbolic link. Never called under RCU.
     ///
@@ -549,7 +549,7 @@ impl<F: InodeOps> VTable<F> {
         // SAFETY: the caller holds the dentry.
         let dentry = unsafe { FsDentry::<F>::from_raw(dentry) };
         // SAFETY: the caller's buffer (fs/xattr.c, vfs_listxattr()).
-        let list = unsafe { buffer(list.cast(), size) };
+        let list = unsafe { Room::from_raw(list.cast(), size) };
         c_len(F::listxattr(dentry, list))
     }
 

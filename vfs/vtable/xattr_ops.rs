@@ -12,9 +12,10 @@ use super::{
             FsDentry,
             FsInode, //
         },
+        room::Room,
         text::c_str, //
     },
-    buffer, bytes, c_len_int, c_result,
+    bytes, c_len_int, c_result,
 };
 use core::{
     ffi::c_void,
@@ -49,7 +50,7 @@ pub(crate) trait XattrOps: FileSystem {
         dentry: &FsDentry<Self>,
         inode: &FsInode<Self>,
         name: &CStr,
-        value: &mut [u8],
+        value: &mut Room<'_>,
     ) -> Result<usize>;
 
     /// Sets an attribute, or removes it if `value` is `None`. The i_rwsem is held.
@@ -75,7 +76,7 @@ pub(crate) trait XattrOps: FileSystem {
         dentry: &FsDentry<Self>,
         inode: &FsInode<Self>,
         suffix: &CStr,
-        value: &mut [u8],
+        value: &mut Room<'_>,
     ) -> Result<usize>;
 
     /// As [`XattrOps::set`].
@@ -126,8 +127,8 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: a C string that lives during the call.
         let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer (fs/xattr.c, __vfs_getxattr()).
-        let value = unsafe { buffer(value, size) };
-        c_len_int(F::get(dentry, inode, name, value))
+        let mut value = unsafe { Room::from_raw(value, size) };
+        c_len_int(F::get(dentry, inode, name, &mut value))
     }
 
     /// # Safety
@@ -148,8 +149,8 @@ impl<F: XattrOps> VTable<F> {
         // SAFETY: a C string that lives during the call.
         let name = unsafe { c_str(name) };
         // SAFETY: the caller's buffer (fs/xattr.c, __vfs_getxattr()).
-        let value = unsafe { buffer(value, size) };
-        c_len_int(F::get_own(dentry, inode, name, value))
+        let mut value = unsafe { Room::from_raw(value, size) };
+        c_len_int(F::get_own(dentry, inode, name, &mut value))
     }
 
     /// # Safety
