@@ -367,11 +367,13 @@ fn iterate_merged(
 
 /// Gives the caller entries of `names` from its position on, until it has enough.
 ///
+/// An entry whose object cannot be looked up is shown like any other, with its real inode number:
+/// it is not absent, and whoever looks at it is told what is wrong with it. (In-tree the call ends
+/// there, and from then on the entry is hidden.)
+///
 /// # Errors
 ///
-/// Those of [`look_up`]. An entry whose object cannot be looked up ends the call. The error is given
-/// to the next one, which has nothing else to tell, and the entry is passed over: no error is lost,
-/// and what follows it can be read.
+/// `ENOMEM`, `EINTR` of [`look_up`]: the next call goes on with the same entry.
 #[inline(never)]
 fn emit_merged(
     m: &Mounter<'_>,
@@ -380,7 +382,6 @@ fn emit_merged(
     names: &mut Merged,
     out: &mut Emit<'_>,
 ) -> Result {
-    let mut has_emitted = false;
     loop {
         let pos = u64::try_from(out.pos()).map_err(|_| EINVAL)?;
         let Some(entry) = names.get(pos) else {
@@ -389,29 +390,30 @@ fn emit_merged(
         let next = out.pos().checked_add(1).ok_or(EOVERFLOW)?;
         if entry.needs_update() {
             let id = entry.id;
-            match look_up(m, ms, dir, &entry) {
-                Ok(Found::Nothing) => names.set_whiteout(id),
-                Ok(Found::Ino(ino)) => {
-                    names.set_ino(id, ino);
-                    names.set_checked(id);
+            let ino = match look_up(m, ms, dir, &entry) {
+                Ok(Found::Nothing) => {
+                    names.set_whiteout(id);
+                    continue;
                 }
-                Err(_) if has_emitted => return Ok(()),
-                Err(error) => {
-                    out.set_pos(next);
-                    return Err(error);
-                }
-            }
+                Ok(Found::Ino(ino)) => ino,
+                Err(error) if is_passing(error) => return Err(error),
+                Err(_) => entry.ino,
+            };
+            names.set_ino(id, ino);
+            names.set_checked(id);
             // Look at it again, as it is now.
             continue;
         }
-        if !entry.is_whiteout() {
-            if !out.emit(entry.name, entry.ino, entry.kind) {
-                return Ok(());
-            }
-            has_emitted = true;
+        if !entry.is_whiteout() && !out.emit(entry.name, entry.ino, entry.kind) {
+            return Ok(());
         }
         out.set_pos(next);
     }
+}
+
+/// The error says nothing about the object: the next try may succeed.
+fn is_passing(error: Error) -> bool {
+    error == ENOMEM || error == EINTR
 }
 
 /// The entries of an impure directory that show another inode number than the real one.

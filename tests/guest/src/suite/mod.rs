@@ -24,6 +24,7 @@ mod contract;
 mod copy_up;
 mod crash;
 mod create;
+mod damaged;
 mod data;
 mod data_only;
 mod etxtbsy;
@@ -85,6 +86,7 @@ const TABLES: &[&[Case]] = &[
     etxtbsy::TESTS,
     file_flags::TESTS,
     crash::TESTS,
+    damaged::TESTS,
     interop::TESTS,
     concurrency::TESTS,
     foreign::TESTS,
