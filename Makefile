@@ -4,11 +4,11 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers deb suites fuzz bench shell check install prepare update clean purge help
+.PHONY: module run test test-containers deb suites fuzz hostile parsers faults crash ledger bench shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED BOOTS PROFILE KO
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED BOOTS PROFILE KO COUNT
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.
@@ -40,6 +40,24 @@ fuzz: ## random cases on overlay and on overlay_rs, everything compared; DURATIO
 
 bench: ## what operations cost on overlay_rs, overlay and the bare file system; T=group BOOTS=2 FS= TYPE= PROFILE=
 	@$(S)/bench.sh
+
+hostile: ## damaged layers, mounted and used on both, as root and in a user namespace; DURATION=seconds of each SEED= FS= KERNEL=
+	@CAMPAIGN=hostile $(S)/fuzz.sh
+	@CAMPAIGN=hostile-userns $(S)/fuzz.sh
+
+parsers: ## random bytes for all that reads options or the format on disk, on the host; COUNT=inputs SEED=
+	@$(S)/parsers.sh
+
+faults: ## allocations that fail one by one (debug kernel), then full layers, killed tasks, bad blocks; DURATION=seconds of each
+	@CAMPAIGN=nth $(S)/faults.sh
+	@CAMPAIGN=errors $(S)/faults.sh
+	@CAMPAIGN=eio $(S)/faults.sh
+
+crash: ## states of the disk in which a crash may leave it, each mounted and looked at; DURATION=seconds SEED= ARGS="--fs ext4,xfs"
+	@CAMPAIGN=crash $(S)/faults.sh
+
+ledger: ## what the campaigns have run so far (docs/ledger), added up
+	@$(S)/ledger.sh print
 
 shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KERNEL=stock|debug
 	@$(S)/shell.sh

@@ -3,14 +3,26 @@
 # The differential fuzzer: random layers and operations on the kernel's own
 # overlay and on overlay_rs in one VM, everything compared (tests/fuzz). First
 # it repeats the cases that once differed (tests/fuzz/corpus).
-#   DURATION=SECONDS (60)    SEED=FIRST-SEED (the time of day)
-#   FS=ext4,xfs,tmpfs        the file systems of the uppers
+#   CAMPAIGN=fuzz|hostile|hostile-userns
+#                            hostile: the layers are damaged first; -userns: by the owner of a
+#                            user namespace, who mounts them in it
+#   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
+#   FS=ext4,xfs,tmpfs        the file systems of the uppers; fresh: a new tmpfs for each case
 #   KERNEL=stock|debug       ARGS="..." more for ovl-fuzz, such as --replay FILE --trace
-# Cases that differ are left in $OVL_BUILD/fuzz/, shrunk. The last line is
-# `N passed, N failed, N skipped`, in cases.
+# Cases that differ are left in $OVL_BUILD/CAMPAIGN/, shrunk. The last line is
+# `N passed, N failed, N skipped`, in cases. The run is entered in the ledger.
 . "$(dirname "$0")/lib.sh"
 
-kernel=${KERNEL:-stock} seconds=${DURATION:-60} seed=${SEED:-$(date +%s)}
+kernel=${KERNEL:-stock} seconds=${DURATION:-60} campaign=${CAMPAIGN:-fuzz} as=
+case $campaign in
+fuzz) how=(--fs "${FS:-ext4,ext4,xfs,tmpfs}" --lower-fs tmpfs,xfs,ext4) ;;
+hostile) how=(--hostile --ops 12 --fs "${FS:-fresh,fresh,fresh,fresh,fresh,fresh,ext4,xfs}" --lower-fs "${FS:-fresh,fresh,tmpfs}") ;;
+hostile-userns)
+	how=(--hostile --userns --ops 12 --fs fresh --lower-fs fresh)
+	as='unshare --user --mount --map-users=0,0,65536 --map-groups=0,0,65536'
+	;;
+*) die "CAMPAIGN= is fuzz, hostile or hostile-userns" ;;
+esac
 case $kernel in
 stock) need=vm ;;
 debug) need=debug ;;
@@ -20,22 +32,27 @@ esac
 "$OVL_QEMU/module.sh" "$kernel"
 "$OVL_QEMU/test-build.sh"
 
-out=$OVL_BUILD/fuzz
-mkdir -p "$out" "$MODULE_DIR/tests/fuzz/corpus"
+out=$OVL_BUILD/$campaign corpus=$MODULE_DIR/tests/fuzz/corpus log=$OVL_BUILD/$campaign.log
+seed=${SEED:-$("$OVL_QEMU/ledger.sh" next "$campaign")}
+mkdir -p "$out" "$corpus"
 rm -f "$out"/*
-say "fuzzing for $seconds s from seed $seed ($kernel kernel); what differs: $out/"
+say "$campaign for $seconds s from seed $seed ($kernel kernel); what differs: $out/"
+# Damaged layers make the kernel say much: not on the slow console.
 boot() { # SECONDS ARG...
 	local limit=$1
 	shift
 	"$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout "$limit" --share "$OVL_BUILD/tests:tests" --share "$out:out:rw" \
-		--share "$MODULE_DIR/tests/fuzz/corpus:corpus" --share "$MODULE_DIR:checkout" "$*"
+		--share "$corpus:corpus" --share "$MODULE_DIR:checkout" "dmesg -n 3; $*"
 }
 fuzz=/mnt/share/tests/ovl-fuzz
 if [ -n "${ARGS:-}" ]; then
 	boot 1800 "cd /mnt/share/checkout && $fuzz $ARGS"
 	exit
 fi
+rc=0
 boot $((seconds + 900)) "$fuzz --replay /mnt/share/corpus; old=\$?
-	$fuzz --seed $seed --seconds $seconds --fs ${FS:-ext4,ext4,xfs,tmpfs} --lower-fs tmpfs,xfs,ext4 --out /mnt/share/out || exit
-	exit \$old" | tee "$OVL_BUILD/fuzz.log"
-exit "${PIPESTATUS[0]}"
+	$as $fuzz --seed $seed --seconds $seconds ${how[*]} --out /mnt/share/out || exit
+	exit \$old" | tee "$log" || rc=$?
+"$OVL_QEMU/ledger.sh" add "$kernel" "$rc" "$log"
+grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1
+exit "$rc"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Builds the tests with the toolchain tree's cargo: the guest's binary goes to
-# $OVL_BUILD/tests/ovl-tests, the fuzzer and the benchmark beside it; the host tests are built and left with cargo.
+# $OVL_BUILD/tests/ovl-tests, the other programs beside it; the host tests are built and left with cargo.
 # Crates and objects live in the cache, not in the checkout. Also run as
 #   test-build.sh fetch             only fetch the crates
 #   test-build.sh cargo ARG...      any cargo command in tests/
@@ -38,8 +38,9 @@ build() {
 	cargo --offline build --locked --manifest-path guest/Cargo.toml
 	cargo --offline build --locked --manifest-path fuzz/Cargo.toml
 	cargo --offline build --locked --manifest-path bench/Cargo.toml
+	cargo --offline build --locked --manifest-path faults/Cargo.toml
 	cargo --offline test --locked --manifest-path host/Cargo.toml --no-run
-	cp "$target"/debug/{ovl-tests,ovl-fuzz,ovl-bench} "$OVL_BUILD/tests/"
+	cp "$target"/debug/{ovl-tests,ovl-fuzz,ovl-bench,ovl-faults} "$OVL_BUILD/tests/"
 }
 build_it() { step "building the tests (Rust, in the Debian tree)" "$OVL_BUILD/tests.log" build; }
 if [ "${1:-}" = fetch ]; then

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::damage::Damage;
+
 /// A name or path, as raw bytes: not every name is UTF-8. Written percent-encoded.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(pub Vec<u8>);
@@ -105,10 +107,19 @@ pub struct Case {
     pub upper_fs: String,
     pub lower_fs: String,
     pub lowers: usize,
+    /// How many of the lowers, the last ones, hold only data.
+    #[serde(default)]
+    pub data_layers: usize,
     /// No upper: everything is read-only.
     pub read_only: bool,
     pub options: Vec<String>,
     pub entries: Vec<Entry>,
+    /// What is done to the layers before they are mounted.
+    #[serde(default)]
+    pub damage: Vec<Damage>,
+    /// More damage at the end, each followed by a mount and a look at the tree.
+    #[serde(default)]
+    pub rounds: Vec<Vec<Damage>>,
     /// Who does what.
     pub ops: Vec<(u8, Op)>,
 }

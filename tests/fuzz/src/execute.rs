@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use crate::case::{show, Case, Name, Op};
+use crate::damage;
 use crate::layers::{data, join, names, Side};
-use crate::snapshot::{bytes, differences, hash, stat_text, take, What};
+use crate::snapshot::{bytes, differences, fold, hash, stat_text, take, Tree, What};
 use crate::sys::{self, Map, Res};
 
 /// Where the two differ.
@@ -24,6 +25,10 @@ pub struct Outcome {
     pub compared: u64,
     /// Operations that succeeded.
     pub succeeded: u64,
+    /// Mounts of each type, also those that were refused.
+    pub mounts: u64,
+    /// The first one was not refused.
+    pub mounted: bool,
     /// Not comparable, for this reason.
     pub skipped: Option<String>,
 }
@@ -542,9 +547,46 @@ impl Runner<'_> {
     }
 }
 
+/// An entry that cannot be looked up is below `p`: in-tree it is hidden, or ends the listing.
+fn has_broken(p: &[u8], depth: u32) -> bool {
+    names(p).is_ok_and(|v| {
+        v.iter().any(|(n, _, kind)| {
+            let p = join(p, n);
+            match sys::stat(&p, false) {
+                Err(e) => e != libc::ENOENT,
+                Ok(_) => depth > 0 && *kind == libc::DT_DIR && has_broken(&p, depth - 1),
+            }
+        })
+    })
+}
+
 /// A difference that is known and accepted (docs/differences.md).
-fn accepted(_op: &Op, _intree: &str, _ours: &str) -> bool {
-    false
+fn accepted(rs: &[Runner<'_>; 2], op: &Op) -> bool {
+    let Some(ours) = rs.iter().find(|r| r.side.ty == "overlay_rs") else {
+        return false;
+    };
+    match op {
+        Op::Readdir { path } | Op::ReaddirSeek { path, .. } | Op::ReaddirRemove { path, .. } => {
+            has_broken(&ours.p(path), 0)
+        }
+        Op::Walk { path } => has_broken(&ours.p(path), 3),
+        Op::Getdents { fd, .. } => ours.fds[*fd as usize % 6]
+            .is_some_and(|f| has_broken(format!("/proc/self/fd/{f}").as_bytes(), 0)),
+        _ => false,
+    }
+}
+
+/// Leaves out what the tree of overlay_rs (`ours`) has because it lists entries that cannot be
+/// looked up.
+fn without_broken(mut trees: [Tree; 2], types: [&str; 2]) -> [Tree; 2] {
+    let [a, b] = &mut trees;
+    let (ours, theirs) = if types[0] == "overlay_rs" {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    ours.retain(|k, line| !line.starts_with("stat: errno") || theirs.contains_key(k));
+    trees
 }
 
 fn short(s: &str) -> String {
@@ -617,6 +659,9 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
             out.skipped = Some(e);
             return;
         }
+        if !case.damage.is_empty() {
+            damage::apply(&r.side, case);
+        }
     }
     let lowers = |r: &Runner<'_>| {
         (1..=case.lowers)
@@ -640,27 +685,23 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
         println!("mount {:?}: {m:?}", case.options);
     }
     out.compared += 1;
+    out.mounts += 1;
     if m[0] != m[1] {
-        let lacking = ["index=on", "metacopy=on", "nfs_export=on"]
-            .iter()
-            .any(|o| case.options.iter().any(|x| x == o));
-        if lacking && m[1] == "E22" {
-            out.skipped = Some("an option that overlay_rs lacks".into());
-        } else {
-            out.difference = fail(
-                "mount",
-                format!(
-                    "mount {:?}: overlay {}, overlay_rs {}",
-                    case.options, m[0], m[1]
-                ),
-            );
-        }
+        out.difference = fail(
+            "mount",
+            format!(
+                "mount {:?}: overlay {}, overlay_rs {}",
+                case.options, m[0], m[1]
+            ),
+        );
         return;
     }
     if m[0] != "ok" {
         return;
     }
+    out.mounted = true;
     for (i, (who, op)) in case.ops.iter().enumerate() {
+        out.mounts += u64::from(matches!(op, Op::Remount | Op::Swap));
         let a = rs[0].run(*who, op);
         let b = rs[1].run(*who, op);
         if trace {
@@ -677,7 +718,7 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
         if !a.starts_with('E') {
             out.succeeded += 1;
         }
-        if a != b && !accepted(op, &a, &b) {
+        if a != b && !accepted(rs, op) {
             let kind = format!("{}:{}:{}", op.name(), short(&a), short(&b));
             out.difference = fail(
                 &kind,
@@ -704,7 +745,12 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
         }
     });
     let merged = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+    let merged = without_broken(merged, types);
     if !trees(out, "merged tree", &merged[0], &merged[1], types) {
+        return;
+    }
+    // Only where the layers were made to lead there.
+    if !case.damage.is_empty() && !no_secret(&merged, types, out) {
         return;
     }
     let u = [0, 1].map(|i| unit(rs[i].side.umount()));
@@ -739,6 +785,7 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     // Each one's upper with the other one's eyes. A volatile one is not to be mounted again.
     let eyes = types.map(other);
     let m = [0, 1].map(|i| unit(rs[i].side.mount(case, eyes[i], 0)));
+    out.mounts += 1;
     if m[0] != m[1] {
         out.difference = fail(
             "cross mount",
@@ -751,6 +798,65 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     }
     if m[0] == "ok" {
         let cross = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
-        trees(out, "cross mounted tree", &cross[0], &cross[1], eyes);
+        let cross = without_broken(cross, eyes);
+        if !trees(out, "cross mounted tree", &cross[0], &cross[1], eyes) {
+            return;
+        }
     }
+    for (i, damage) in case.rounds.iter().enumerate() {
+        // By turns, each with its own upper and with the other one's.
+        let types = if i % 2 == 0 { types } else { eyes };
+        if !round(case, damage, rs, types, start, out) {
+            return;
+        }
+    }
+}
+
+/// More damage, and what both make of it.
+fn round(
+    case: &Case,
+    more: &[damage::Damage],
+    rs: &mut [Runner<'_>; 2],
+    types: [&str; 2],
+    start: i64,
+    out: &mut Outcome,
+) -> bool {
+    let mut m = Vec::new();
+    for (r, ty) in rs.iter_mut().zip(types) {
+        if r.side.mounted {
+            let _ = r.side.umount();
+        }
+        damage::more(&r.side, case, more);
+        m.push(unit(r.side.mount(case, ty, 0)));
+    }
+    out.mounts += 1;
+    out.compared += 1;
+    if m[0] != m[1] {
+        out.difference = Some(Difference {
+            kind: "mount after more damage".into(),
+            text: format!("mount: {} {}, {} {}", types[0], m[0], types[1], m[1]),
+        });
+        return false;
+    }
+    if m[0] != "ok" {
+        return true;
+    }
+    let seen = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+    let seen = without_broken(seen, types);
+    no_secret(&seen, types, out) && trees(out, "tree after more damage", &seen[0], &seen[1], types)
+}
+
+/// No tree shows what is outside of the layers.
+fn no_secret(trees: &[Tree; 2], types: [&str; 2], out: &mut Outcome) -> bool {
+    let secret = format!(" data={:016x}", fold(damage::SECRET));
+    for (tree, who) in trees.iter().zip(types) {
+        if let Some((path, _)) = tree.iter().find(|(_, l)| l.contains(&secret)) {
+            out.difference = Some(Difference {
+                kind: "secret".into(),
+                text: format!("{who} shows what is outside at {path}"),
+            });
+            return false;
+        }
+    }
+    true
 }

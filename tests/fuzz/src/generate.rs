@@ -3,6 +3,7 @@
 //! is in the layers; now and then a name is odd.
 
 use crate::case::{Case, Entry, Kind, Name, Op};
+use crate::hostile;
 use crate::rng::Rng;
 
 const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f"];
@@ -24,6 +25,10 @@ pub struct Options {
     pub upper_fs: Vec<String>,
     pub lower_fs: Vec<String>,
     pub ops: usize,
+    /// With damage to the layers.
+    pub hostile: bool,
+    /// By the owner of a user namespace, who can only make `user.*` attributes.
+    pub userns: bool,
 }
 
 struct Gen {
@@ -225,7 +230,7 @@ impl Gen {
             "user.one",
         ]);
         let len = *self.r.pick(&[0u64, 1, 8, 100, 3000]);
-        let mut v: Vec<u8> = (0..len).map(|_| self.r.next() as u8).collect();
+        let mut v: Vec<u8> = (0..len).map(|_| self.r.word() as u8).collect();
         if name == "security.capability" {
             v = vec![1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         }
@@ -683,8 +688,10 @@ pub fn case(seed: u64, o: &Options) -> Case {
             options.push((*g.r.pick(list)).to_string());
         }
     };
+    // Where layers are damaged, more of what reads them.
+    let more = if o.hostile { 25 } else { 0 };
     opt(
-        60,
+        60 + more,
         &[
             "redirect_dir=on",
             "redirect_dir=on",
@@ -693,10 +700,10 @@ pub fn case(seed: u64, o: &Options) -> Case {
             "redirect_dir=follow",
         ],
     );
-    opt(35, &["index=on", "index=off"]);
-    opt(30, &["metacopy=on", "metacopy=off"]);
+    opt(35 + more, &["index=on", "index=off"]);
+    opt(30 + more, &["metacopy=on", "metacopy=off"]);
     opt(35, &["xino=on", "xino=off", "xino=auto"]);
-    opt(10, &["nfs_export=on", "nfs_export=off"]);
+    opt(10 + more, &["nfs_export=on", "nfs_export=off"]);
     opt(10, &["volatile"]);
     opt(8, &["userxattr"]);
     opt(8, &["default_permissions"]);
@@ -721,14 +728,36 @@ pub fn case(seed: u64, o: &Options) -> Case {
             (who, op)
         })
         .collect();
-    Case {
+    let mut case = Case {
         seed,
         upper_fs,
         lower_fs,
         lowers,
+        data_layers: 0,
         read_only,
         options,
         entries,
+        damage: Vec::new(),
+        rounds: Vec::new(),
         ops,
+    };
+    if o.userns {
+        case.options.retain(|o| o != "userxattr");
+        case.options.push("userxattr".into());
     }
+    if o.hostile {
+        if lowers > 1 && g.r.chance(20) {
+            case.data_layers = 1 + g.r.below(lowers as u64 - 1) as usize;
+        }
+        if g.r.chance(6) {
+            case.options
+                .push((*g.r.pick(&["verity=on", "verity=require"])).into());
+        }
+        case.damage = hostile::damage(&mut g.r, &case);
+        for _ in 0..g.r.below(10) {
+            let more = hostile::damage(&mut g.r, &case);
+            case.rounds.push(more);
+        }
+    }
+    case
 }

@@ -5,6 +5,9 @@ use crate::case::{Case, Entry, Kind};
 use crate::rng::Rng;
 use crate::sys::{self, Res};
 
+/// The name of a file system that is a tmpfs of this side alone, made for this case.
+pub const FRESH: &str = "fresh";
+
 /// The directories of one side of a comparison.
 pub struct Side {
     pub ty: String,
@@ -12,6 +15,8 @@ pub struct Side {
     pub lower_base: Vec<u8>,
     pub mnt: Vec<u8>,
     pub mounted: bool,
+    /// The directory where a tmpfs is mounted for this side.
+    fresh: Option<Vec<u8>>,
 }
 
 pub fn join(a: &[u8], b: &[u8]) -> Vec<u8> {
@@ -27,7 +32,7 @@ pub fn data(seed: u64, len: usize) -> Vec<u8> {
     let mut r = Rng::new(seed);
     let mut v = Vec::with_capacity(len + 8);
     while v.len() < len {
-        v.extend_from_slice(&r.next().to_le_bytes());
+        v.extend_from_slice(&r.word().to_le_bytes());
     }
     v.truncate(len);
     v
@@ -35,7 +40,13 @@ pub fn data(seed: u64, len: usize) -> Vec<u8> {
 
 impl Side {
     pub fn new(case: &Case, id: &str, ty: &str) -> Self {
-        let base = |fs: &str| format!("/mnt/{fs}/fuzz-{id}").into_bytes();
+        let base = |fs: &str| {
+            if fs == FRESH {
+                format!("/mnt/fuzz-{id}").into_bytes()
+            } else {
+                format!("/mnt/{fs}/fuzz-{id}").into_bytes()
+            }
+        };
         let upper_base = base(&case.upper_fs);
         Self {
             ty: ty.into(),
@@ -43,6 +54,9 @@ impl Side {
             mnt: join(&upper_base, b"m"),
             upper_base,
             mounted: false,
+            fresh: [&case.upper_fs, &case.lower_fs]
+                .contains(&&FRESH.to_string())
+                .then(|| base(FRESH)),
         }
     }
 
@@ -62,9 +76,16 @@ impl Side {
     /// Makes the layers. What cannot be made (a path below a file, a name that is too long) is
     /// left out, on both sides alike.
     pub fn make(&self, case: &Case) -> Result<(), String> {
+        if let Some(at) = &self.fresh {
+            let _ = sys::mkdir(at, 0o755);
+            sys::mount("fuzz", at, "tmpfs", 0, b"mode=0755")
+                .map_err(|e| format!("tmpfs: errno {e}"))?;
+        }
         for b in [&self.upper_base, &self.lower_base] {
-            remove(b);
-            let _ = sys::mkdir(b, 0o755);
+            if Some(b) != self.fresh.as_ref() {
+                remove(b);
+                let _ = sys::mkdir(b, 0o755);
+            }
         }
         for d in (0..=case.lowers)
             .map(|n| self.layer(n))
@@ -150,6 +171,9 @@ impl Side {
             if n > 1 {
                 o.push(b':');
             }
+            if n + case.data_layers > case.lowers && n > 1 {
+                o.push(b':');
+            }
             o.extend(self.layer(n));
         }
         if !case.read_only {
@@ -177,8 +201,14 @@ impl Side {
         if self.mounted {
             let _ = self.umount();
         }
-        remove(&self.upper_base);
-        remove(&self.lower_base);
+        for b in [&self.upper_base, &self.lower_base] {
+            if Some(b) != self.fresh.as_ref() {
+                remove(b);
+            }
+        }
+        if let Some(at) = &self.fresh {
+            let _ = sys::umount(at);
+        }
     }
 }
 

@@ -9,18 +9,11 @@
 //!
 //! ```text
 //! ovl-fuzz --seed N --seconds N [--fs ext4,xfs] [--lower-fs tmpfs,ext4] [--ops N] [--out DIR]
+//! ovl-fuzz --hostile ...              the layers are damaged first, and mounted nevertheless
+//!          --userns ...               and the attributes are those of a user namespace's owner
 //! ovl-fuzz --replay FILE|DIR...       run written cases; with --trace, step by step
 //! ```
-//! The last line is `N passed, N failed, N skipped`, in cases.
-
-mod case;
-mod execute;
-mod generate;
-mod layers;
-mod rng;
-mod shrink;
-mod snapshot;
-mod sys;
+//! Lines `ledger: CAMPAIGN FIRST-SEED LAST-SEED COUNT UNIT FINDINGS` are for qemu/ledger.sh. The last line is `N passed, N failed, N skipped`, in cases.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,8 +21,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use case::Case;
-use execute::{Difference, Outcome};
+use fuzz::case::{self, Case};
+use fuzz::execute::{self, Difference, Outcome};
+use fuzz::kmsg::Log;
+use fuzz::{generate, shrink, snapshot};
 
 struct Args {
     seed: u64,
@@ -42,6 +37,8 @@ struct Args {
     trace: bool,
     replay: Vec<PathBuf>,
     shrink: u64,
+    hostile: bool,
+    userns: bool,
 }
 
 fn args() -> Result<Args, String> {
@@ -57,6 +54,8 @@ fn args() -> Result<Args, String> {
         trace: false,
         replay: Vec::new(),
         shrink: 40,
+        hostile: false,
+        userns: false,
     };
     let mut it = std::env::args().skip(1);
     while let Some(k) = it.next() {
@@ -71,50 +70,14 @@ fn args() -> Result<Args, String> {
             "--fs" => a.fs = list(val()?),
             "--lower-fs" => a.lower_fs = list(val()?),
             "--out" => a.out = Some(val()?.into()),
+            "--hostile" => a.hostile = true,
+            "--userns" => a.userns = true,
             "--trace" => a.trace = true,
             "--replay" => a.replay = it.by_ref().map(PathBuf::from).collect(),
             _ => return Err(format!("unknown argument {k}")),
         }
     }
     Ok(a)
-}
-
-/// What the kernel says only when something is wrong.
-const ALARMS: &[&str] = &[
-    "BUG:",
-    "WARNING:",
-    "Oops",
-    "KASAN",
-    "UBSAN",
-    "refcount_t",
-    "list_add corruption",
-    "Call Trace",
-    "possible circular",
-    "blocked for more",
-];
-
-/// The kernel log from now on.
-struct Log(i32);
-
-impl Log {
-    fn new() -> Self {
-        let fd =
-            sys::open(b"/dev/kmsg", libc::O_RDONLY | libc::O_NONBLOCK, 0).map_or(-1, |f| f as i32);
-        let _ = sys::lseek(fd, 0, libc::SEEK_END);
-        Log(fd)
-    }
-
-    fn alarm(&self) -> Option<String> {
-        let mut b = vec![0u8; 8192];
-        let mut found = None;
-        while let Ok(n) = sys::read(self.0, &mut b, None) {
-            let line = String::from_utf8_lossy(&b[..n as usize]).into_owned();
-            if found.is_none() && ALARMS.iter().any(|a| line.contains(a)) {
-                found = Some(line);
-            }
-        }
-        found
-    }
 }
 
 #[derive(Default)]
@@ -124,6 +87,8 @@ struct Totals {
     failed: u64,
     compared: u64,
     succeeded: u64,
+    mounts: u64,
+    mounted: u64,
     kinds: BTreeMap<String, u64>,
     ops: BTreeMap<String, u64>,
 }
@@ -133,6 +98,8 @@ impl Totals {
         self.cases += 1;
         self.compared += o.compared;
         self.succeeded += o.succeeded;
+        self.mounts += o.mounts;
+        self.mounted += u64::from(o.mounted);
         if o.skipped.is_some() {
             self.skipped += 1;
         } else {
@@ -148,8 +115,23 @@ impl Totals {
 
     fn line(&self) -> String {
         format!(
-            "{} cases ({} skipped), {} results compared ({} of operations that succeeded), {} cases differ",
-            self.cases, self.skipped, self.compared, self.succeeded, self.failed
+            "{} cases ({} skipped, {} mounted), {} results compared ({} of operations that succeeded), {} mounts, {} cases differ",
+            self.cases, self.skipped, self.mounted, self.compared, self.succeeded, self.mounts, self.failed
+        )
+    }
+
+    /// For the ledger.
+    fn entry(&self, a: &Args, last: u64) -> String {
+        let (campaign, count, unit) = if a.hostile && a.userns {
+            ("hostile-userns", self.mounts, "mounts")
+        } else if a.hostile {
+            ("hostile", self.mounts, "mounts")
+        } else {
+            ("fuzz", self.compared, "comparisons")
+        };
+        format!(
+            "ledger: {campaign} {} {last} {count} {unit} {}",
+            a.seed, self.failed
         )
     }
 }
@@ -175,6 +157,12 @@ fn report(case: &Case, d: &Difference, out: &Option<PathBuf>) {
                 .collect::<Vec<_>>()
         );
     }
+    for d in &case.damage {
+        println!("  damage {d:?}");
+    }
+    for r in &case.rounds {
+        println!("  then {r:?}");
+    }
     for (w, op) in &case.ops {
         println!("  {w} {op:?}");
     }
@@ -197,6 +185,8 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
         upper_fs: a.fs.clone(),
         lower_fs: a.lower_fs.clone(),
         ops: a.ops,
+        hostile: a.hostile,
+        userns: a.userns,
     };
     let start = Instant::now();
     let end = start + Duration::from_secs(a.seconds);
@@ -236,10 +226,12 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
                 start.elapsed().as_secs(),
                 t.line()
             );
+            println!("{}", t.entry(a, seed));
             let _ = std::io::stdout().flush();
         }
         seed += 1;
     }
+    println!("{}", t.entry(a, seed.saturating_sub(1)));
     println!(
         "seeds {} to {} in {} s",
         a.seed,
@@ -305,7 +297,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = Log::new();
+    let log = Log::watch();
     let mut t = Totals::default();
     if a.replay.is_empty() {
         campaign(&a, &log, &mut t);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Makes a failing case small: operations, layer entries, options and users are left out as long
+//! Makes a failing case small: operations, layer entries, damage, options and users are left out as long
 //! as the same kind of difference remains.
 
 use std::time::{Duration, Instant};
@@ -24,15 +24,21 @@ pub fn shrink(case: &Case, d: &Difference, seconds: u64) -> (Case, Difference) {
         }
     };
     loop {
-        let size = |c: &Case| c.ops.len() + c.entries.len() + c.options.len() + c.lowers;
+        let size = |c: &Case| {
+            c.ops.len()
+                + c.entries.len()
+                + c.damage.len()
+                + c.rounds.iter().map(|r| 1 + r.len()).sum::<usize>()
+                + c.options.len()
+                + c.lowers
+        };
         let was = size(&best.0);
-        for part in 0..2 {
-            let len = |c: &Case| {
-                if part == 0 {
-                    c.ops.len()
-                } else {
-                    c.entries.len()
-                }
+        for part in 0..4 {
+            let len = |c: &Case| match part {
+                0 => c.ops.len(),
+                1 => c.entries.len(),
+                2 => c.damage.len(),
+                _ => c.rounds.len(),
             };
             let mut chunk = len(&best.0).div_ceil(2).max(1);
             loop {
@@ -41,10 +47,11 @@ pub fn shrink(case: &Case, d: &Difference, seconds: u64) -> (Case, Difference) {
                 while at > 0 {
                     let from = at.saturating_sub(chunk);
                     let mut c = best.0.clone();
-                    if part == 0 {
-                        c.ops.drain(from..at);
-                    } else {
-                        c.entries.drain(from..at);
+                    match part {
+                        0 => drop(c.ops.drain(from..at)),
+                        1 => drop(c.entries.drain(from..at)),
+                        2 => drop(c.damage.drain(from..at)),
+                        _ => drop(c.rounds.drain(from..at)),
                     }
                     try_it(c, &mut best);
                     at = from.min(len(&best.0));
@@ -59,6 +66,13 @@ pub fn shrink(case: &Case, d: &Difference, seconds: u64) -> (Case, Difference) {
             let mut c = best.0.clone();
             c.options.remove(i);
             try_it(c, &mut best);
+        }
+        for i in 0..best.0.rounds.len() {
+            for j in (0..best.0.rounds[i].len()).rev() {
+                let mut c = best.0.clone();
+                c.rounds[i].remove(j);
+                try_it(c, &mut best);
+            }
         }
         for i in 0..best.0.ops.len() {
             if best.0.ops[i].0 != 0 {
@@ -83,7 +97,7 @@ pub fn shrink(case: &Case, d: &Difference, seconds: u64) -> (Case, Difference) {
             .max()
             .unwrap_or(1)
             .max(1);
-        if used < best.0.lowers {
+        if used < best.0.lowers && best.0.damage.is_empty() && best.0.data_layers == 0 {
             let mut c = best.0.clone();
             c.lowers = used;
             try_it(c, &mut best);

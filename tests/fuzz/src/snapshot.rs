@@ -20,7 +20,7 @@ pub enum What {
 pub type Tree = BTreeMap<String, String>;
 
 pub fn hash(data: &[u8]) -> u64 {
-    data.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+    data.iter().fold(START, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
@@ -73,6 +73,10 @@ fn attribute(name: &str, v: &[u8]) -> String {
             format!("handle {} {:02x?}", v.len(), &v[..5])
         }
         "uuid" if private => format!("uuid {}", v.len()),
+        // A handle where none belongs.
+        _ if private && v.len() > 8 && !v.iter().all(|c| c.is_ascii_graphic()) => {
+            format!("binary {}", v.len())
+        }
         _ => bytes(v),
     }
 }
@@ -137,10 +141,15 @@ impl Walk {
             let n = self.devices.len();
             t += &format!(" dev{}", self.devices.entry(s.st_dev).or_insert(n));
             if let Some((ino, ty)) = entry {
-                t += &format!(
-                    " d_type={ty} d_ino={}",
-                    if ino == s.st_ino { "same" } else { "other" }
-                );
+                t += &format!(" d_type={ty}");
+                // Numbers of two file systems may be the same by chance.
+                if self.devices.get(&s.st_dev) == Some(&0) {
+                    t += if ino == s.st_ino {
+                        " d_ino=same"
+                    } else {
+                        " d_ino=other"
+                    };
+                }
             }
         }
         if kind != libc::S_IFDIR {
@@ -187,7 +196,8 @@ impl Walk {
                     for (n, ino, ty) in v {
                         let mut name = show(&n);
                         // The names of index entries are file handles.
-                        if self.what == What::Raw && rel == "index" && n.len() > 40 {
+                        let hex = n.len() > 7 && n.iter().all(u8::is_ascii_hexdigit);
+                        if self.what == What::Raw && rel == "index" && (hex || n.len() > 40) {
                             name = format!("handle-{index}");
                             index += 1;
                         }
@@ -208,14 +218,25 @@ impl Walk {
     }
 }
 
+/// A number that stands for contents that are read at once.
+pub fn fold(b: &[u8]) -> u64 {
+    mix(START, b)
+}
+
+const START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn mix(h: u64, b: &[u8]) -> u64 {
+    h.rotate_left(5) ^ hash(b)
+}
+
 fn contents(p: &[u8]) -> Result<u64, i32> {
     let fd = sys::open(p, libc::O_RDONLY | libc::O_NONBLOCK, 0)? as i32;
     let mut b = vec![0u8; 1 << 17];
-    let mut h = 0xcbf2_9ce4_8422_2325u64;
+    let mut h = START;
     let r = loop {
         match sys::read(fd, &mut b, None) {
             Ok(0) => break Ok(h),
-            Ok(n) => h = h.rotate_left(5) ^ hash(&b[..n as usize]),
+            Ok(n) => h = mix(h, &b[..n as usize]),
             Err(e) => break Err(e),
         }
     };

@@ -328,6 +328,51 @@ pub fn setflags(fd: i32, flags: i32) -> Res {
     ret(unsafe { libc::ioctl(fd, libc::FS_IOC_SETFLAGS, &flags) }.into())
 }
 
+/// The type and the bytes of the file handle of an object.
+pub fn handle(p: &[u8]) -> Result<(i32, Vec<u8>), i32> {
+    #[repr(C)]
+    struct Handle {
+        len: u32,
+        kind: i32,
+        bytes: [u8; 128],
+    }
+    let p = c(p);
+    let mut h = Handle {
+        len: 128,
+        kind: 0,
+        bytes: [0; 128],
+    };
+    let mut id: libc::c_int = 0;
+    // SAFETY: the path is a C string; the structure has the room that it states.
+    ret(unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            libc::AT_FDCWD,
+            p.as_ptr(),
+            &mut h,
+            &mut id,
+            0,
+        )
+    })?;
+    let len = (h.len as usize).min(h.bytes.len());
+    Ok((h.kind, h.bytes[..len].to_vec()))
+}
+
+/// The UUID of the file system that has this object.
+pub fn fs_uuid(p: &[u8]) -> Result<[u8; 16], i32> {
+    let mut b = [0u8; 17];
+    // Only directories and regular files have ioctls of their file system.
+    let dir = p.iter().rposition(|c| *c == b'/').map_or(p, |i| &p[..i]);
+    let fd = open(dir, libc::O_RDONLY | libc::O_DIRECTORY, 0)? as i32;
+    // SAFETY: the kernel writes the 17 bytes that FS_IOC_GETFSUUID states.
+    let r = ret(unsafe { libc::ioctl(fd, 0x8011_1500, b.as_mut_ptr()) }.into());
+    let _ = close(fd);
+    r?;
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&b[1..]);
+    Ok(uuid)
+}
+
 pub fn link_fd(fd: i32, p: &[u8]) -> Res {
     link(
         format!("/proc/self/fd/{fd}").as_bytes(),

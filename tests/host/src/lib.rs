@@ -6,7 +6,8 @@
 //! module for each, and one that throws random bytes at everything that reads bytes.
 //!
 //! All randomness comes from fixed seeds, so that a failure stays a failure. To look further, set
-//! `RULES_SEED` (any number) and `RULES_CASES` (the number of cases of a property).
+//! `RULES_SEED` (any number), `RULES_CASES` (the number of cases of a property) and `RULES_INPUTS` (the
+//! number of inputs for each reader of bytes).
 
 #![allow(dead_code)]
 

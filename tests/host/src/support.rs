@@ -33,6 +33,11 @@ pub(crate) fn cases(count: u32) -> Config {
     }
 }
 
+/// How many random inputs each reader of bytes gets.
+pub(crate) fn inputs_wanted() -> usize {
+    setting("RULES_INPUTS").map_or(100_000, |count| count as usize)
+}
+
 /// Random numbers for loops that need no shrinking (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);

@@ -3,7 +3,7 @@
 //! Random bytes for everything that reads bytes. A panic fails the test; what is read has to be
 //! written back as it was read.
 
-use crate::support::{Random, VecStore};
+use crate::support::{inputs_wanted, Random, VecStore};
 use crate::{escape, handle, metacopy, nlink, options, protattr, redirect};
 
 /// Bytes that mean something to one format or another.
@@ -21,13 +21,12 @@ fn inputs(stream: u64, count: usize, longest: usize) -> impl Iterator<Item = Vec
     })
 }
 
-const COUNT: usize = 100_000;
-
 #[test]
 fn handles() {
     let mut random = Random::new(10);
     let mut valid = 0;
-    for mut bytes in inputs(11, COUNT, 200) {
+    let count = inputs_wanted();
+    for mut bytes in inputs(11, count, 200) {
         // Most are no record from the first bytes on; help some of them further.
         let [version, magic, len, flags, ..] = &mut bytes[..] else {
             continue;
@@ -64,12 +63,12 @@ fn handles() {
             assert_eq!(out.items.len(), bytes.len() / 2);
         }
     }
-    assert!(valid > COUNT / 100, "only {valid} of {COUNT} were records");
+    assert!(valid > count / 100, "only {valid} of {count} were records");
 }
 
 #[test]
 fn redirects() {
-    for bytes in inputs(20, COUNT, 40) {
+    for bytes in inputs(20, inputs_wanted(), 40) {
         if let Ok(value) = redirect::Redirect::parse(&bytes) {
             for component in value.components() {
                 assert!(!component.name.is_empty());
@@ -95,7 +94,7 @@ fn redirects() {
 
 #[test]
 fn options() {
-    for bytes in inputs(30, COUNT, 40) {
+    for bytes in inputs(30, inputs_wanted(), 40) {
         if let Ok(split) = options::split_lowerdirs(&bytes) {
             for layer in split.iter() {
                 let mut out = VecStore::new();
@@ -122,7 +121,7 @@ fn options() {
 fn names_of_xattrs() {
     let words: [&[u8]; 6] = [b"trusted.", b"user.", b"overlay.", b"x", b"\0", b"\0\0"];
     let mut random = Random::new(40);
-    for bytes in inputs(41, COUNT, 60) {
+    for bytes in inputs(41, inputs_wanted(), 60) {
         let mut list = Vec::new();
         for _ in 0..random.below(12) {
             list.extend_from_slice(words[random.below(words.len())]);
@@ -151,7 +150,7 @@ fn names_of_xattrs() {
 
 #[test]
 fn small_formats() {
-    for bytes in inputs(50, 4 * COUNT, 16) {
+    for bytes in inputs(50, 4 * inputs_wanted(), 16) {
         if let Some(value) = nlink::Nlink::parse(&bytes) {
             assert_eq!(nlink::Nlink::parse(value.text().as_bytes()), Some(value));
             let _ = value.resolve(bytes.len() as u32);

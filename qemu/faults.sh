@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What overlay_rs does when something fails underneath it (tests/faults):
+#   CAMPAIGN=nth      one allocation after the other fails (debug kernel)
+#   CAMPAIGN=errors   full and read-only file systems, killed tasks (stock kernel)
+#   CAMPAIGN=eio      blocks of the lower disk that cannot be read (stock kernel)
+#   CAMPAIGN=crash    states of the disk in which a crash may leave it (stock kernel)
+#   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
+#   TYPE=a,b the modules    KERNEL=stock|debug    ARGS="..." more for ovl-faults
+# The last line is `N passed, N failed, N skipped`, in points. The run is
+# entered in the ledger.
+. "$(dirname "$0")/lib.sh"
+
+campaign=${CAMPAIGN:-errors} seconds=${DURATION:-60}
+case $campaign in
+nth) kernel=${KERNEL:-debug} type=${TYPE:-overlay_rs} ;;
+errors | eio) kernel=${KERNEL:-stock} type=${TYPE:-overlay,overlay_rs} ;;
+crash) kernel=${KERNEL:-stock} type=${TYPE:-overlay_rs} ;;
+*) die "CAMPAIGN= is nth, errors, eio or crash" ;;
+esac
+case $kernel in
+stock) need=vm ;;
+debug) need=debug ;;
+*) die "KERNEL= is stock or debug" ;;
+esac
+"$OVL_QEMU/prepare.sh" "$need"
+"$OVL_QEMU/module.sh" "$kernel"
+"$OVL_QEMU/test-build.sh"
+
+seed=${SEED:-$("$OVL_QEMU/ledger.sh" next "$campaign")} log=$OVL_BUILD/$campaign.log
+say "$campaign for $seconds s from seed $seed ($kernel kernel; log: $log)"
+rc=0
+"$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 900)) --share "$OVL_BUILD/tests:tests" \
+	"dmesg -n 3; /mnt/share/tests/ovl-faults $campaign --seed $seed --seconds $seconds --type $type ${ARGS:-}" | tee "$log" || rc=$?
+"$OVL_QEMU/ledger.sh" add "$kernel" "$rc" "$log"
+grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1
+exit "$rc"

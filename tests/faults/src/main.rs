@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `ovl-faults`: what overlay_rs does when something fails underneath it.
+//!
+//! ```text
+//! ovl-faults nth    [--type T] one allocation after the other fails (needs a kernel with failslab)
+//! ovl-faults errors [--type T] full and read-only file systems, tasks that are killed
+//! ovl-faults eio    [--type T] blocks of the lower disk that cannot be read
+//! ovl-faults crash  [--fs F]   the upper as a crash would have left it, at every flush of the disk
+//!     --seed N      the first scenario        --seconds N   how long
+//!     --only NAME   only such scenarios       --trace       every point
+//! ```
+//! Each works through the scenarios of `scenario.rs`; a seed is a number of one, counted on through
+//! the variants. After each fault the object is as before the operation or as after it, the same
+//! operation then succeeds, and what is in the layers is the same for the kernel's own overlay.
+//! Lines `ledger: CAMPAIGN FIRST LAST COUNT UNIT FINDINGS` are for qemu/ledger.sh; the last line is
+//! `N passed, N failed, N skipped`, in points.
+
+mod crash;
+mod eio;
+mod errors;
+mod lab;
+mod nth;
+mod report;
+mod scenario;
+mod sys;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+/// What was asked for on the command line.
+pub struct Args {
+    pub seed: u64,
+    pub seconds: u64,
+    pub types: Vec<String>,
+    pub fs: Vec<String>,
+    pub only: Option<String>,
+    pub trace: bool,
+}
+
+fn args() -> Result<(String, Args), String> {
+    let mut it = std::env::args().skip(1);
+    let command = it.next().ok_or("nth, errors, eio or crash?")?;
+    let list = |s: String| s.split(',').map(str::to_string).collect::<Vec<_>>();
+    let mut a = Args {
+        seed: 1,
+        seconds: 60,
+        types: list("overlay_rs".into()),
+        fs: list("ext4,xfs".into()),
+        only: None,
+        trace: false,
+    };
+    while let Some(k) = it.next() {
+        let mut val = || it.next().ok_or(format!("{k} needs a value"));
+        let num = |s: String| s.parse::<u64>().map_err(|e| format!("{k} {s}: {e}"));
+        match k.as_str() {
+            "--seed" => a.seed = num(val()?)?.max(1),
+            "--seconds" => a.seconds = num(val()?)?,
+            "--type" => a.types = list(val()?),
+            "--fs" => a.fs = list(val()?),
+            "--only" => a.only = Some(val()?),
+            "--trace" => a.trace = true,
+            _ => return Err(format!("unknown argument {k}")),
+        }
+    }
+    Ok((command, a))
+}
+
+fn main() -> ExitCode {
+    let run = || -> Result<Report, String> {
+        let (command, a) = args()?;
+        match command.as_str() {
+            "nth" => nth::run(&a),
+            "errors" => errors::run(&a),
+            "eio" => eio::run(&a),
+            "crash" => crash::run(&a),
+            _ => Err("nth, errors, eio or crash?".into()),
+        }
+    };
+    match run() {
+        Ok(r) => r.end(),
+        Err(e) => {
+            eprintln!("ovl-faults: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
