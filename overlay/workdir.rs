@@ -41,6 +41,7 @@ use crate::{
         log,
         mount::{
             LayerDentry,
+            Path,
             RealPath,
             Upper,
             UpperWrite, //
@@ -259,11 +260,11 @@ fn refuse_incompat(feature: &[u8]) -> Error {
 
 /// Does the upper file system say in a directory listing what kind an entry is?
 ///
-/// Needs a directory that is not empty, which the user's is once ours is in it. Without it,
-/// whiteouts show.
+/// Needs a directory that is not empty, which `work`, the user's, is once ours is in it. Without
+/// it, whiteouts show. Read on the user's mount: a security module may know that one's paths only.
 #[inline(never)]
-pub(crate) fn check_d_type(ms: &MountState, m: &Mounter<'_>) -> Result<bool> {
-    d_type_supported(m, RealPath::upper(ms.upper_mnt()?, base(ms)?))
+pub(crate) fn check_d_type(m: &Mounter<'_>, work: &Path) -> Result<bool> {
+    d_type_supported(m, RealPath::named(work))
 }
 
 /// Can the upper file system make a file without a name?

@@ -5,6 +5,7 @@
 #   KERNEL=stock|debug  the kernel to run them on
 #   FS=ext4,xfs,tmpfs   the upper file systems    TYPE=overlay_rs,overlay   the modules
 #   SCALE=PERCENT       the size of big tests     ARGS="..."                more for ovl-tests
+# On the stock kernel, the tests of SELinux follow in a second, short boot.
 # The last line is `N passed, N failed, N skipped`; the exit status is as honest.
 . "$(dirname "$0")/lib.sh"
 
@@ -43,14 +44,18 @@ if [ $rc != 0 ]; then
 	grep -q '^failures:' "$log" || reason "$log"
 fi
 
-say "tests in the VM ($kernel kernel)"
-log=$OVL_BUILD/tests-$kernel.log
-chosen=$("$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$OVL_BUILD/tests:/tests:ro" -- /tests/ovl-tests --list "${args[@]}" | grep -c ': test$') || true
-if [ "$chosen" = 0 ] && [ -n "${T:-}" ]; then
-	note "no test in the VM has a name with '$T'"
-else
-	rc=0
-	"$OVL_QEMU/boot.sh" --kernel "$kernel" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${args[@]}")" 2>&1 | tee "$log" || rc=$?
+# One boot of the VM: a name for its log, the arguments of ovl-tests, those of boot.sh.
+in_vm() { # NAME "ARGS..." [BOOT ARG...]
+	local log=$OVL_BUILD/tests-$1.log what=("${args[@]}") more chosen rc=0 total p f s
+	read -ra more <<<"$2"
+	what+=("${more[@]}")
+	shift 2
+	chosen=$("$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$OVL_BUILD/tests:/tests:ro" -- /tests/ovl-tests --list "${what[@]}" | grep -c ': test$') || true
+	if [ "$chosen" = 0 ] && [ -n "${T:-}" ]; then
+		note "no test of this boot has a name with '$T'"
+		return
+	fi
+	"$OVL_QEMU/boot.sh" --kernel "$kernel" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" || rc=$?
 	total=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1) || true
 	if [ -n "$total" ]; then
 		read -r p _ f _ s _ <<<"$total"
@@ -65,6 +70,14 @@ else
 	# A run that is not clean has failed, even when each of its tests passed.
 	if [ $rc != 0 ] && [ "$f" = 0 ]; then f=1; fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+say "tests in the VM ($kernel kernel)"
+in_vm "$kernel" ""
+if [ "$kernel" = stock ]; then
+	# Which security module is in force is chosen at boot: in the other tests, AppArmor.
+	say "tests in the VM with SELinux ($kernel kernel)"
+	in_vm "$kernel-selinux" --selinux --append security=selinux
 fi
 
 say "all tests ($kernel kernel), after $SECONDS s"

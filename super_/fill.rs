@@ -244,7 +244,7 @@ impl<'sb> Builder<'_, 'sb> {
         let trap = Some(self.trap(&dentry, "workdir")?);
         self.upper_mut()?.workdir = Some(Workdir { trap, dentry });
 
-        let features = self.find_features(m)?;
+        let features = self.find_features(m, work)?;
         self.apply_features(features)
     }
 
@@ -255,11 +255,11 @@ impl<'sb> Builder<'_, 'sb> {
     /// `EINVAL` if it is a remote one that lacks something; what the trials fail with, if that
     /// says nothing about the feature.
     #[inline(never)]
-    fn find_features(&self, m: &Mounter<'_>) -> Result<UpperFeatures> {
+    fn find_features(&self, m: &Mounter<'_>, work: &NamedPath) -> Result<UpperFeatures> {
         let ms = &*self.ms;
         let w = ms.want_write()?;
         let features = UpperFeatures {
-            d_type: workdir::check_d_type(ms, m)?,
+            d_type: workdir::check_d_type(m, &work.path)?,
             tmpfile: workdir::check_tmpfile(ms, m, &w),
             rename_whiteout: workdir::check_rename_whiteout(ms, m, &w)?,
             xattr: workdir::check_xattr(ms, m, &w),

@@ -680,6 +680,14 @@ impl<'a> RealPath<'a> {
         Self { mnt, dentry }
     }
 
+    /// What the user named, through the mount that it was named on and not through the layer's.
+    pub(crate) fn named(path: &'a Path) -> Self {
+        Self {
+            mnt: &path.mnt,
+            dentry: &path.dentry,
+        }
+    }
+
     /// An object of a lower layer.
     pub(crate) fn lower(mnt: &'a LowerMount, dentry: &'a Lower<Dentry>) -> Self {
         Self { mnt, dentry }

@@ -9,7 +9,7 @@
 //! `--fs ext4,xfs,tmpfs` chooses the upper filesystems, mounted at `/mnt/NAME`;
 //! `--type overlay_rs,overlay` the filesystem types under test; `--scale N` the size of the big
 //! tests, in percent; `--timeout N` after how many seconds a test counts as hung; `--times` lists
-//! the slowest tests at the end.
+//! the slowest tests at the end; `--selinux` takes the tests for a boot with SELinux, and no others.
 //! The last line is `N passed, N failed, N skipped`.
 
 mod check;

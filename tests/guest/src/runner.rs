@@ -55,6 +55,11 @@ impl Case {
         self
     }
 
+    /// Whether it is for a boot with SELinux in force.
+    fn needs_selinux(&self) -> bool {
+        self.name.starts_with("selinux/")
+    }
+
     fn skip(&self, fs: &str, ty: &str) -> Option<String> {
         if let Some((t, why)) = self.only_type {
             if t != ty {
@@ -87,6 +92,7 @@ struct Options {
     scale: u64,
     timeout: u64,
     times: bool,
+    selinux: bool,
 }
 
 /// Takes our own options out of the arguments; the rest is libtest-mimic's.
@@ -98,6 +104,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
         scale: 100,
         timeout: 600,
         times: false,
+        selinux: false,
     };
     let mut rest = Vec::new();
     let mut args = args;
@@ -117,6 +124,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
             "--scale" => o.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
             "--timeout" => o.timeout = value()?.parse().map_err(|e| format!("--timeout: {e}"))?,
             "--times" => o.times = true,
+            "--selinux" => o.selinux = true,
             _ => rest.push(a),
         }
     }
@@ -172,7 +180,7 @@ pub fn main() -> ExitCode {
 
     let notes = Arc::new(Mutex::new(Notes::default()));
     let mut trials = Vec::new();
-    for case in suite::all() {
+    for case in suite::all().filter(|c| c.needs_selinux() == o.selinux) {
         for fs in &o.fs {
             for ty in &o.types {
                 trials.push(trial(case, fs, ty, &o, &notes));

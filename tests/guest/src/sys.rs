@@ -10,8 +10,11 @@ use std::path::Path;
 use crate::check::R;
 use anyhow::bail;
 
+pub mod fuse;
 pub mod handles;
 mod namespaces;
+pub mod recent;
+pub mod uring;
 
 pub use namespaces::*;
 
@@ -674,6 +677,12 @@ pub fn map(f: &File, len: usize, shared: bool) -> io::Result<memmap2::MmapMut> {
 pub fn map_ro(f: &File, len: usize) -> io::Result<memmap2::Mmap> {
     // SAFETY: as in `map`.
     unsafe { memmap2::MmapOptions::new().len(len).map(f) }
+}
+
+/// Maps a file so that it could be run.
+pub fn map_exec(f: &File, len: usize) -> io::Result<memmap2::Mmap> {
+    // SAFETY: as in `map`.
+    unsafe { memmap2::MmapOptions::new().len(len).map_exec(f) }
 }
 
 /// An anonymous buffer that starts on a page boundary, as O_DIRECT wants it.

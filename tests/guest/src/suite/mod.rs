@@ -17,8 +17,11 @@ mod prelude {
 
 mod acl;
 mod alias;
+mod apparmor;
 mod atime;
 mod attr;
+mod changed;
+mod combinations;
 mod concurrency;
 mod contract;
 mod copy_up;
@@ -31,26 +34,34 @@ mod etxtbsy;
 mod export;
 mod file_flags;
 mod foreign;
+mod fuse_lower;
+mod identity;
 mod idmap;
 mod index;
 mod interop;
 mod lookup;
 mod metacopy;
 mod mount_options;
+mod mounts;
+mod nested;
 mod nfs_export;
 mod page_cache;
 mod permission;
 mod readdir;
+mod recent;
 mod redirect;
 mod remount;
 mod remove;
 mod rename;
 mod security;
+mod selinux;
+mod shared_inodes;
 mod show_options;
 mod statfs;
 mod sync;
 mod tables;
 mod unload;
+mod uring;
 mod userns;
 mod verity;
 mod whiteout;
@@ -99,6 +110,17 @@ const TABLES: &[&[Case]] = &[
     userns::TESTS,
     security::TESTS,
     tables::TESTS,
+    selinux::TESTS,
+    apparmor::TESTS,
+    recent::TESTS,
+    uring::TESTS,
+    combinations::TESTS,
+    fuse_lower::TESTS,
+    identity::TESTS,
+    mounts::TESTS,
+    nested::TESTS,
+    shared_inodes::TESTS,
+    changed::TESTS,
 ];
 
 /// Every row of the table.

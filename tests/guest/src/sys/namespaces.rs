@@ -95,6 +95,20 @@ pub fn as_userns_root(uid: u32, gid: u32, job: impl FnOnce() -> R<String>) -> R<
     .join()
 }
 
+/// Starts `job` in a child with a mount namespace of its own, a copy of this one whose mounts
+/// receive what happens here (and send nothing) where they are shared here.
+pub fn in_mount_namespace(job: impl FnOnce() -> R<String>) -> R<Child> {
+    use rustix::mount::{mount_change, MountPropagationFlags};
+    spawn(|| {
+        unshare(libc::CLONE_NEWNS)?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM,
+        )?;
+        job()
+    })
+}
+
 /// A user namespace with these ids, for an idmapped mount.
 pub fn user_namespace(map: &[IdRange]) -> R<File> {
     let (hold_rd, hold_wr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
