@@ -26,6 +26,8 @@ cases! { "recent";
     ranges_between_mounts.only_fs(&["xfs", "btrfs"], "the filesystem cannot share extents");
     ranges_same_as_intree
         .rs_only("compares with the kernel's own overlay");
+    watched_layers_same_as_intree
+        .rs_only("compares with the kernel's own overlay");
     fanotify_same_as_intree
         .rs_only("compares with the kernel's own overlay");
     fanotify_same_as_intree_exported
@@ -570,6 +572,49 @@ fn ranges_same_as_intree(t: &T) -> R {
         }
         Ok(lines)
     })
+}
+
+/// What watches of the layers' own objects see of work in the overlay.
+fn watched_story(t: &T, ty: &str) -> R<Vec<String>> {
+    let mut o = t.ovl()?;
+    o.ty = ty.into();
+    f::mkdir(o.low("d"))?;
+    for p in [o.low("a"), o.low("d/x"), o.up("u")] {
+        f::write(p, "data")?;
+    }
+    o.mount()?;
+    let work = o.work.clone().unwrap().join("work");
+    let places = [o.low(""), o.low("a"), o.low("d"), o.up(""), o.up("u"), work];
+    let mut watches = Vec::new();
+    for p in &places {
+        watches.push(sys::Inotify::watch(p, libc::IN_ALL_EVENTS)?);
+    }
+    let mut lines = Vec::new();
+    for step in 0..10 {
+        match step {
+            0 => drop(f::text(o.m("a"))?),
+            1 => drop(f::ls(o.m("d"))?),
+            2 => drop(f::text(o.m("u"))?),
+            3 => f::append(o.m("u"), "+")?,
+            4 => f::append(o.m("a"), "+")?,
+            5 => f::chmod(o.m("d/x"), 0o600)?,
+            6 => f::rename(o.m("u"), o.m("u2"))?,
+            7 => f::unlink(o.m("d/x"))?,
+            8 => f::write(o.m("d/x"), "new")?,
+            _ => f::unlink(o.m("u2"))?,
+        }
+        for (p, w) in places.iter().zip(&mut watches) {
+            let name = p.strip_prefix(o.root().parent().unwrap())?;
+            lines.push(format!("step {step}: {}: {:x}", name.display(), w.events()));
+        }
+    }
+    drop(watches);
+    o.umount()?;
+    Ok(lines)
+}
+
+fn watched_layers_same_as_intree(t: &T) -> R {
+    same(t, watched_story)
 }
 
 /// All events of work in an overlay, with the objects by their names.
