@@ -263,9 +263,7 @@ fn file_attr_story(t: &T, ty: &str) -> R<Vec<String>> {
 }
 
 fn file_attr_same_as_intree(t: &T) -> R {
-    for d in ["."] {
-        f::chmod(t.p(d), 0o755)?;
-    }
+    f::chmod(&t.dir, 0o755)?;
     same(t, file_attr_story)
 }
 
