@@ -4,7 +4,7 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers deb suites fuzz hostile parsers faults crash ledger bench shell check install prepare update clean purge help
+.PHONY: module run test test-containers test-live deb suites fuzz hostile parsers faults crash ledger bench shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
@@ -28,6 +28,10 @@ test: ## all tests; T=name-filter KERNEL=stock|debug FS=ext4,xfs,tmpfs TYPE=over
 
 test-containers: ## podman, docker, containerd, .. on overlay and on overlay_rs, side by side; T=runtime,runtime ARGS=case
 	@$(S)/containers.sh
+
+test-live: ## a VM whose root is overlay_rs: packages, reboot, factory reset; TYPE=overlay_rs,overlay; then live-boot
+	@$(S)/live.sh
+	@$(S)/live-boot.sh
 
 deb: ## the Debian package overlay-rs-dkms, in build/deb; ARGS=test installs, boots and removes it in a Debian tree
 	@$(S)/deb.sh $(ARGS)
