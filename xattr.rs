@@ -185,9 +185,7 @@ pub(crate) fn get_vec(
     path: RealPath<'_>,
     name: Name,
 ) -> Result<Option<KVVec<u8>>> {
-    let mut value = KVVec::new();
-    let len = path.getxattr_vec(m, format.name(name), &mut value)?;
-    Ok(len.map(|_| value))
+    path.getxattr_vec(m, format.name(name))
 }
 
 /// A mounter who may not see a marker goes on without it.

@@ -337,6 +337,14 @@ impl Search<'_> {
             }
             // Of metadata only the topmost counts; but its redirect does, see below.
             if self.metacopy.is_none() || found.is_empty() {
+                if found.is_empty() {
+                    let more = if self.stop {
+                        1
+                    } else {
+                        stack_len(ms, parent, from_root)
+                    };
+                    found.reserve(more, GFP_KERNEL)?;
+                }
                 found.push(
                     LowerPath {
                         layer: index,

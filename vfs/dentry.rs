@@ -13,7 +13,10 @@ use super::{
         from_err_ptr,
         to_result, //
     },
-    inode::Inode,
+    inode::{
+        iflag,
+        Inode, //
+    },
     log,
     super_block::SuperBlock, //
 };
@@ -77,6 +80,11 @@ impl Dentry {
         unsafe { flags.read_volatile() }
     }
 
+    /// What the name stands for, as the dcache knows it (`DCACHE_ENTRY_TYPE`).
+    fn entry_type(&self) -> u32 {
+        self.flags() & bindings::dentry_flags_DCACHE_ENTRY_TYPE
+    }
+
     /// The object that the name stands for; `None` if the dentry is negative.
     ///
     /// A positive dentry stays positive while it is referenced. A negative one may become
@@ -112,26 +120,24 @@ impl Dentry {
 
     /// A directory, and positive.
     pub(crate) fn is_dir(&self) -> bool {
-        // SAFETY: reads the flags of a live dentry.
-        unsafe { bindings::d_is_dir(self.as_ptr()) }
+        let kind = self.entry_type();
+        kind == bindings::dentry_flags_DCACHE_DIRECTORY_TYPE
+            || kind == bindings::dentry_flags_DCACHE_AUTODIR_TYPE
     }
 
     /// A regular file, and positive.
     pub(crate) fn is_reg(&self) -> bool {
-        // SAFETY: reads the flags of a live dentry.
-        unsafe { bindings::d_is_reg(self.as_ptr()) }
+        self.entry_type() == bindings::dentry_flags_DCACHE_REGULAR_TYPE
     }
 
     /// A symbolic link, and positive.
     pub(crate) fn is_symlink(&self) -> bool {
-        // SAFETY: reads the flags of a live dentry.
-        unsafe { bindings::d_is_symlink(self.as_ptr()) }
+        self.entry_type() == bindings::dentry_flags_DCACHE_SYMLINK_TYPE
     }
 
     /// A directory in which names can be looked up (not an automount point).
     pub(crate) fn can_lookup(&self) -> bool {
-        // SAFETY: reads the flags of a live dentry.
-        unsafe { bindings::d_can_lookup(self.as_ptr()) }
+        self.entry_type() == bindings::dentry_flags_DCACHE_DIRECTORY_TYPE
     }
 
     /// Not in the dcache's hash any more.
@@ -173,18 +179,15 @@ impl Dentry {
 
     /// A directory whose names are compared without case.
     pub(crate) fn is_casefolded(&self) -> bool {
-        self.inode().is_some_and(|inode| {
-            // SAFETY: the inode is alive while `self` is.
-            unsafe { bindings::is_casefolded(inode.as_ptr()) }
-        })
+        self.inode()
+            .is_some_and(|inode| inode.flags() & iflag::CASEFOLD != 0)
     }
 
     /// Nothing that can be part of a layer: automount points, objects that are neither
     /// directory, file nor link, directories with their own idea of equal names (unless the
     /// whole filesystem has an encoding for that).
     pub(crate) fn is_weird(&self) -> bool {
-        // SAFETY: reads the flags of a live dentry.
-        let file = unsafe { bindings::d_is_file(self.as_ptr()) };
+        let file = self.is_reg() || self.entry_type() == bindings::dentry_flags_DCACHE_SPECIAL_TYPE;
         let flags = self.flags();
         let managed = bindings::DCACHE_NEED_AUTOMOUNT | bindings::DCACHE_MANAGE_TRANSIT;
         let own_names = bindings::DCACHE_OP_HASH | bindings::DCACHE_OP_COMPARE;

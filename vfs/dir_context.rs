@@ -171,17 +171,14 @@ impl Emit<'_> {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
-        // SAFETY: by the type invariant; the actor copies the name (include/linux/fs.h,
-        // dir_emit()).
-        unsafe {
-            bindings::dir_emit(
-                self.ctx,
-                name.as_ptr().cast(),
-                len,
-                ino,
-                c_uint::from(dtype),
-            )
-        }
+        // SAFETY: by the type invariant.
+        let Some(actor) = (unsafe { (*self.ctx).actor }) else {
+            return false;
+        };
+        let (pos, dtype) = (self.pos(), c_uint::from(dtype) & bindings::S_DT_MASK);
+        // SAFETY: as above; the actor gets its own context and copies the name
+        // (include/linux/fs.h, dir_emit()).
+        unsafe { actor(self.ctx, name.as_ptr().cast(), len, pos, ino, dtype) }
     }
 
     /// The position of the directory stream.
@@ -213,16 +210,19 @@ pub(crate) fn iterate_straight(_m: &Mounter<'_>, real: &File, out: &mut Emit<'_>
 ///
 /// `ctx` is the first field; `user` is a live context.
 #[repr(C)]
-struct Translator<'a> {
+struct Translator<'a, T> {
     ctx: bindings::dir_context,
     user: *mut bindings::dir_context,
-    ino: &'a mut dyn FnMut(&DirEntry<'_>) -> u64,
+    ino: &'a mut T,
 }
 
-impl Translator<'_> {
+impl<T> Translator<'_, T>
+where
+    T: FnMut(&DirEntry<'_>) -> u64,
+{
     /// # Safety
     ///
-    /// For `iterate_dir()`: `ctx` must be the field of a live `Translator` that nobody else uses,
+    /// For `iterate_dir()`: `ctx` must be the field of a live `Translator<T>` that nobody else uses,
     /// `name` must have `len` bytes.
     unsafe extern "C" fn call(
         ctx: *mut bindings::dir_context,
@@ -232,7 +232,7 @@ impl Translator<'_> {
         ino: u64,
         dtype: c_uint,
     ) -> bool {
-        // SAFETY: `ctx` is the first field of a `Translator`, and iterate_dir() runs within the
+        // SAFETY: `ctx` is the first field of a `Translator<T>`, and iterate_dir() runs within the
         // call of `iterate_through` that owns it.
         let this = unsafe { &mut *ctx.cast::<Self>() };
         // SAFETY: as the caller says.
@@ -258,15 +258,18 @@ impl Translator<'_> {
 /// # Errors
 ///
 /// Those of the filesystem. (`fs/readdir.c`, iterate_dir())
-pub(crate) fn iterate_through(
+pub(crate) fn iterate_through<T>(
     _m: &Mounter<'_>,
     real: &File,
     out: &mut Emit<'_>,
-    ino: &mut dyn FnMut(&DirEntry<'_>) -> u64,
-) -> Result {
+    ino: &mut T,
+) -> Result
+where
+    T: FnMut(&DirEntry<'_>) -> u64,
+{
     let mut translator = Translator {
         ctx: bindings::dir_context {
-            actor: Some(Translator::call),
+            actor: Some(Translator::<T>::call),
             // SAFETY: by the invariant of `Emit`.
             count: unsafe { (*out.ctx).count },
             ..pin_init::zeroed()

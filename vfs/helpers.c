@@ -39,31 +39,6 @@ bool ovl_rs_helper_d_unhashed(const struct dentry *dentry)
 	return d_unhashed(dentry);
 }
 
-bool ovl_rs_helper_d_can_lookup(const struct dentry *dentry)
-{
-	return d_can_lookup(dentry);
-}
-
-bool ovl_rs_helper_d_is_file(const struct dentry *dentry)
-{
-	return d_is_file(dentry);
-}
-
-bool ovl_rs_helper_d_is_reg(const struct dentry *dentry)
-{
-	return d_is_reg(dentry);
-}
-
-bool ovl_rs_helper_d_is_dir(const struct dentry *dentry)
-{
-	return d_is_dir(dentry);
-}
-
-bool ovl_rs_helper_d_is_symlink(const struct dentry *dentry)
-{
-	return d_is_symlink(dentry);
-}
-
 struct dentry *ovl_rs_helper_d_real(struct dentry *dentry, enum d_real_type type)
 {
 	return d_real(dentry, type);
@@ -334,11 +309,6 @@ int ovl_rs_helper_sb_casefold(const struct super_block *sb, const u8 *name, size
 #endif
 }
 
-bool ovl_rs_helper_is_casefolded(const struct inode *inode)
-{
-	return IS_CASEFOLDED(inode);
-}
-
 int ovl_rs_helper_sb_sync(struct super_block *sb)
 {
 	int err;
@@ -510,12 +480,6 @@ void ovl_rs_helper_file_set_flags(struct file *file, unsigned int flags, unsigne
 size_t ovl_rs_helper_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);
-}
-
-bool ovl_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
-			    unsigned int type)
-{
-	return dir_emit(ctx, name, len, ino, type);
 }
 
 struct inode *ovl_rs_helper_file_inode(const struct file *file)

@@ -783,34 +783,27 @@ impl<'a> RealPath<'a> {
         self.getxattr(m, name, &mut [])
     }
 
-    /// The whole value of an extended attribute that may be missing, into `out`.
+    /// The whole value of an extended attribute that may be missing.
     ///
     /// # Errors
     ///
     /// `EIO` if the value keeps growing under our hands, `ENOMEM`.
-    pub(crate) fn getxattr_vec(
-        &self,
-        m: &Mounter<'_>,
-        name: &CStr,
-        out: &mut KVVec<u8>,
-    ) -> Result<Option<usize>> {
+    pub(crate) fn getxattr_vec(&self, m: &Mounter<'_>, name: &CStr) -> Result<Option<KVVec<u8>>> {
+        // Most objects have none, and then there is no vector either: to drop an empty one is a call.
         let Some(len) = self.getxattr_len(m, name)? else {
-            out.clear();
             return Ok(None);
         };
-        store::set_len(out, len)?;
+        let mut value = KVVec::new();
+        store::set_len(&mut value, len)?;
         if len == 0 {
-            return Ok(Some(0));
+            return Ok(Some(value));
         }
-        match self.getxattr(m, name, out) {
+        match self.getxattr(m, name, &mut value) {
             Ok(Some(n)) => {
-                out.truncate(n);
-                Ok(Some(n))
+                value.truncate(n);
+                Ok(Some(value))
             }
-            Ok(None) => {
-                out.clear();
-                Ok(None)
-            }
+            Ok(None) => Ok(None),
             Err(e) if e == ERANGE => Err(EIO),
             Err(e) => Err(e),
         }
