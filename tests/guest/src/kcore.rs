@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use crate::check::R;
+use crate::check::{Skip, R};
 use crate::f;
 use anyhow::{bail, Context};
 
@@ -135,7 +135,13 @@ const PTR: u32 = 2;
 const INT: u32 = 1;
 
 impl Kernel {
+    /// Skips the test on a kernel without one of them, such as the debug kernel.
     pub fn open() -> R<Self> {
+        for needed in ["/proc/kcore", "/sys/kernel/btf/vmlinux"] {
+            if !std::path::Path::new(needed).exists() {
+                return Err(Skip(format!("this kernel has no {needed}")).into());
+            }
+        }
         let core = f::open_ro("/proc/kcore")?;
         let mut head = [0; 64];
         core.read_exact_at(&mut head, 0)?;
