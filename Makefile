@@ -4,7 +4,7 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers test-live deb suites fuzz hostile parsers faults crash ledger bench shell check install prepare update clean purge help
+.PHONY: module run test test-containers test-live deb suites fuzz hostile parsers faults crash ledger bench layers shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
@@ -62,6 +62,9 @@ crash: ## states of the disk in which a crash may leave it, each mounted and loo
 
 ledger: ## what the campaigns have run so far (docs/ledger), added up
 	@$(S)/ledger.sh print
+
+layers: ## write the table of docs/layers.md anew: every upper over every lower
+	@$(S)/layers.sh
 
 shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KERNEL=stock|debug
 	@$(S)/shell.sh

@@ -16,10 +16,12 @@ mod check;
 mod env;
 mod f;
 mod kcore;
+mod kinds;
 mod kmsg;
 mod runner;
 mod suite;
 mod sys;
+mod tools;
 mod tree;
 
 fn main() -> std::process::ExitCode {

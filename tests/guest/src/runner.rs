@@ -24,6 +24,7 @@ pub struct Case {
     intree_fails: Option<&'static str>,
     only_type: Option<(&'static str, &'static str)>,
     only_fs: Option<(&'static [&'static str], &'static str)>,
+    also_on: &'static [&'static str],
 }
 
 impl Case {
@@ -34,6 +35,7 @@ impl Case {
             intree_fails: None,
             only_type: None,
             only_fs: None,
+            also_on: &[],
         }
     }
 
@@ -52,6 +54,12 @@ impl Case {
     /// Only these upper filesystems can do what the test needs, for this reason.
     pub const fn only_fs(mut self, fs: &'static [&'static str], why: &'static str) -> Self {
         self.only_fs = Some((fs, why));
+        self
+    }
+
+    /// Runs on these upper filesystems, too, when none are chosen.
+    pub const fn also_on(mut self, fs: &'static [&'static str]) -> Self {
+        self.also_on = fs;
         self
     }
 
@@ -88,6 +96,8 @@ macro_rules! cases {
 
 struct Options {
     fs: Vec<String>,
+    /// They are not the usual ones.
+    fs_chosen: bool,
     types: Vec<String>,
     scale: u64,
     timeout: u64,
@@ -100,6 +110,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
     let list = |s: String| s.split(',').map(str::to_string).collect();
     let mut o = Options {
         fs: list("ext4,xfs,tmpfs".into()),
+        fs_chosen: false,
         types: list("overlay_rs,overlay".into()),
         scale: 100,
         timeout: 600,
@@ -119,7 +130,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
                 .ok_or(format!("{key} needs a value"))
         };
         match key.as_str() {
-            "--fs" => o.fs = list(value()?),
+            "--fs" => (o.fs, o.fs_chosen) = (list(value()?), true),
             "--type" => o.types = list(value()?),
             "--scale" => o.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
             "--timeout" => o.timeout = value()?.parse().map_err(|e| format!("--timeout: {e}"))?,
@@ -181,7 +192,9 @@ pub fn main() -> ExitCode {
     let notes = Arc::new(Mutex::new(Notes::default()));
     let mut trials = Vec::new();
     for case in suite::all().filter(|c| c.needs_selinux() == o.selinux) {
-        for fs in &o.fs {
+        let also: Vec<String> = case.also_on.iter().map(|fs| fs.to_string()).collect();
+        let also = if o.fs_chosen { &[] } else { &also[..] };
+        for fs in o.fs.iter().chain(also) {
             for ty in &o.types {
                 trials.push(trial(case, fs, ty, &o, &notes));
             }

@@ -685,6 +685,61 @@ pub fn map_exec(f: &File, len: usize) -> io::Result<memmap2::Mmap> {
     unsafe { memmap2::MmapOptions::new().len(len).map_exec(f) }
 }
 
+/// `quotactl_fd` with `Q_SETQUOTA`: the hard limits of a user (kind 0), group (1) or project (2) in
+/// KiB and objects; 0 is no limit.
+pub fn set_quota(dir: &File, kind: u32, id: u32, kib: u64, objects: u64) -> io::Result<()> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Limits {
+        hard_blocks: u64,
+        soft_blocks: u64,
+        space: u64,
+        hard_inodes: u64,
+        soft_inodes: u64,
+        inodes: u64,
+        times: [u64; 2],
+        valid: u64,
+    }
+    let limits = Limits {
+        hard_blocks: kib,
+        hard_inodes: objects,
+        // The limits of blocks and of inodes.
+        valid: 1 | 4,
+        ..Limits::default()
+    };
+    const SYS_QUOTACTL_FD: libc::c_long = 443;
+    // SAFETY: the limits have the layout of `struct if_dqblk`, up to its end.
+    cvt(unsafe {
+        libc::syscall(
+            SYS_QUOTACTL_FD,
+            dir.as_raw_fd(),
+            0x0080_0008 << 8 | kind,
+            id,
+            &limits,
+        )
+    })
+    .map(drop)
+}
+
+/// Lets the loopback interface carry packets.
+pub fn loopback_up() -> io::Result<()> {
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: libc::c_short,
+        rest: [u8; 22],
+    }
+    let mut r = Request {
+        name: [0; 16],
+        flags: (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short,
+        rest: [0; 22],
+    };
+    r.name[..2].copy_from_slice(b"lo");
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: the request has the layout and the size of `struct ifreq`.
+    cvt_int(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &r) }).map(drop)
+}
+
 /// An anonymous buffer that starts on a page boundary, as O_DIRECT wants it.
 pub fn aligned(len: usize) -> io::Result<memmap2::MmapMut> {
     memmap2::MmapMut::map_anon(len)

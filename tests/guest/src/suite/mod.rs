@@ -15,11 +15,12 @@ mod prelude {
     pub use std::path::{Path, PathBuf};
 }
 
-mod acl;
+pub mod acl;
 mod alias;
 mod apparmor;
 mod atime;
 mod attr;
+mod casefold;
 mod changed;
 mod combinations;
 mod concurrency;
@@ -39,12 +40,15 @@ mod identity;
 mod idmap;
 mod index;
 mod interop;
+mod layer_rules;
+mod layers;
 mod lookup;
 mod metacopy;
 mod mount_options;
 mod mounts;
 mod nested;
 mod nfs_export;
+mod nfs_server;
 mod page_cache;
 mod permission;
 mod readdir;
@@ -121,6 +125,10 @@ const TABLES: &[&[Case]] = &[
     nested::TESTS,
     shared_inodes::TESTS,
     changed::TESTS,
+    layers::TESTS,
+    layer_rules::TESTS,
+    casefold::TESTS,
+    nfs_server::TESTS,
 ];
 
 /// Every row of the table.
