@@ -198,6 +198,10 @@ fn scratch(t: &T, upper: &str, kind: &str) -> R<Lower> {
 
 /// The tree on a file system of this kind; `upper` is the kind that the upper is on.
 pub fn lower(t: &T, upper: &str, kind: &str) -> R<Lower> {
+    let fs = kind.split(',').next().unwrap_or(kind);
+    if fs != "same" {
+        tools::needs(fs)?;
+    }
     match kind {
         "same" => Lower::with_tree(t, t.p("lower-tree")),
         "ext4" | "xfs" | "btrfs" | "tmpfs" => scratch(t, upper, kind),

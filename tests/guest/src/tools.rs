@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::check::R;
-use crate::env::{mount_raw, mountinfo, mounts_below};
+use crate::check::{Skip, R};
+use crate::env::{mount_raw, mountinfo, mounts_below, registered};
 use crate::f;
 use crate::sys;
 use anyhow::{bail, Context};
@@ -32,6 +32,20 @@ pub fn run(prog: &str, args: &[&str]) -> R<String> {
         );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Loads what mounts this type. The debug kernel has not all of them: there, the test is skipped.
+pub fn needs(fs: &str) -> R {
+    let _ = Command::new("modprobe")
+        .args(["-q", &format!("fs-{fs}")])
+        .status();
+    if registered(fs)? {
+        return Ok(());
+    }
+    if std::env::var("OVL_KERNEL").is_ok_and(|k| k == "debug") {
+        return Err(Skip(format!("the debug kernel has no {fs}")).into());
+    }
+    bail!("this kernel has no {fs}")
 }
 
 /// A path as an argument.
@@ -80,7 +94,8 @@ impl Nfsd {
     /// Starts a server whose clients mount below `dir`.
     pub fn start(dir: &Path) -> R<Self> {
         sys::loopback_up()?;
-        run("modprobe", &["nfsd"])?;
+        needs("nfsd")?;
+        needs("nfs")?;
         f::mkdirs("/run/rpcbind")?;
         let mut server = Self {
             dir: dir.into(),

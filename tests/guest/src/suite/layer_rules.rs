@@ -52,6 +52,7 @@ fn names_compared_otherwise(t: &T) -> R {
             let _ = f::rmdir(t.p(left)).or_else(|_| f::unlink(t.p(left)));
         }
     }
+    tools::needs("vfat")?;
     let fat = tools::file_system(&t.dir, "fat", &["mkfs.vfat"], 16, "rw")?;
     let mut o = t.ovl()?;
     o.upper = Some(fat.join("u"));
@@ -64,7 +65,7 @@ fn names_compared_otherwise(t: &T) -> R {
 
 /// An autofs whose daemon this process is.
 fn autofs(t: &T, name: &str, how: &str) -> R<(PathBuf, std::os::fd::OwnedFd)> {
-    run("modprobe", &["autofs4"])?;
+    tools::needs("autofs")?;
     let at = t.p(name);
     f::mkdir(&at)?;
     let (rd, wr) = rustix::pipe::pipe()?;
@@ -155,6 +156,7 @@ fn fuse_as_upper(t: &T) -> R {
     for d in ["u", "w"] {
         f::mkdirs(from.join(d))?;
     }
+    tools::needs("fuse")?;
     let at = t.p("fuse");
     f::mkdir(&at)?;
     run("bindfs", &[arg(&from)?, arg(&at)?])?;
@@ -203,6 +205,7 @@ fn minix_image(p: &Path) -> R {
 /// local, so it is taken.
 fn minix_as_upper(t: &T) -> R {
     minix_image(&t.p("minix.img"))?;
+    tools::needs("minix")?;
     let at = t.p("minix");
     tools::loop_mount(&t.p("minix.img"), &at, "rw")?;
     let mut o = t.ovl()?;
@@ -336,6 +339,7 @@ fn bfs_image(p: &Path) -> R {
 /// No handles, no types in listings, names of 14 bytes.
 fn bfs_as_lower(t: &T) -> R {
     bfs_image(&t.p("bfs.img"))?;
+    tools::needs("bfs")?;
     let at = t.p("bfs");
     tools::loop_mount(&t.p("bfs.img"), &at, "ro")?;
     let mut o = t.ovl()?;
