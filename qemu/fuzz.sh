@@ -15,14 +15,15 @@
 
 kernel=${KERNEL:-stock} seconds=${DURATION:-60} campaign=${CAMPAIGN:-fuzz} as=
 case $campaign in
-fuzz) how=(--fs "${FS:-ext4,ext4,xfs,tmpfs}" --lower-fs tmpfs,xfs,ext4) ;;
-hostile) how=(--hostile --ops 12 --fs "${FS:-fresh,fresh,fresh,fresh,fresh,fresh,ext4,xfs}" --lower-fs "${FS:-fresh,fresh,tmpfs}") ;;
+fuzz) upper=ext4,ext4,xfs,tmpfs lower=tmpfs,xfs,ext4 how=() ;;
+hostile) upper=fresh,fresh,fresh,fresh,fresh,fresh,ext4,xfs lower=fresh,fresh,tmpfs how=(--hostile --ops 12) ;;
 hostile-userns)
-	how=(--hostile --userns --ops 12 --fs fresh --lower-fs fresh)
+	upper=fresh lower=fresh how=(--hostile --userns --ops 12)
 	as='unshare --user --mount --map-users=0,0,65536 --map-groups=0,0,65536'
 	;;
 *) die "CAMPAIGN= is fuzz, hostile or hostile-userns" ;;
 esac
+how+=(--fs "${FS:-$upper}" --lower-fs "$lower")
 case $kernel in
 stock) need=vm ;;
 debug) need=debug ;;
