@@ -72,6 +72,10 @@ shell: ## a shell in the VM, the module loaded, scratch file systems mounted; KE
 check: ## the static gates: formatting, lints, documentation, unsafe code, panics, stack; GATE=one
 	@$(S)/check.sh
 
+.PHONY: features
+features: ## every feature of overlayfs, the tests that cover it and their last results
+	@$(S)/features.sh
+
 install: module ## install the module on this machine; then `mount -t overlay_rs` loads it by itself
 	@$(S)/install.sh
 

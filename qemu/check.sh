@@ -103,6 +103,14 @@ gate_modinfo() {
 	)"
 }
 
+gate_features() {
+	"$OVL_QEMU/test-build.sh" || return 1
+	if ! "$OVL_QEMU/features.sh" doc | diff -u "$MODULE_DIR/docs/features.md" -; then
+		echo "docs/features.md is out of date: make features makes it anew"
+		return 1
+	fi
+}
+
 gate() { # NAME TEXT
 	local log=$OVL_BUILD/check/$1.log start=$SECONDS rc
 	[ -z "${GATE:-}" ] || [ "$GATE" = "$1" ] || return 0
@@ -139,6 +147,7 @@ gate stack "stack frames are bounded"
 gate layout "gcc and bindgen agree on the layout of structures"
 gate shellcheck "scripts are clean"
 gate source_headers "every source file has a licence and says what it is"
+gate features "every feature has a test, and docs/features.md says so"
 gate modinfo "the module says what it is"
 [ $((passed + failed)) != 0 ] || die "there is no gate '$GATE'"
 echo "$passed passed, $failed failed"

@@ -30,6 +30,19 @@ args+=("${more[@]}")
 
 passed=0 failed=0 skipped=0
 
+# The last result of each test, for `make features`.
+remember() { # LOG
+	[ "$kernel" = stock ] || return 0
+	local all=$OVL_BUILD/results.log
+	touch "$all"
+	awk '/^test .* \.\.\. .*(ok|FAILED|ignored)/ {
+		if (!($2 in last)) order[++n] = $2
+		last[$2] = /FAILED/ ? "FAILED" : /ignored/ ? "ignored" : "ok"
+	}
+	END { for (i = 1; i <= n; i++) print "test", order[i], "...", last[order[i]] }' "$all" "$1" >"$all.new"
+	mv "$all.new" "$all"
+}
+
 say "host tests of the pure logic"
 log=$OVL_BUILD/tests-host.log
 rc=0
@@ -56,6 +69,7 @@ in_vm() { # NAME "ARGS..." [BOOT ARG...]
 		return
 	fi
 	"$OVL_QEMU/boot.sh" --kernel "$kernel" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" || rc=$?
+	remember "$log"
 	total=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1) || true
 	if [ -n "$total" ]; then
 		read -r p _ f _ s _ <<<"$total"
@@ -78,6 +92,15 @@ if [ "$kernel" = stock ]; then
 	# Which security module is in force is chosen at boot: in the other tests, AppArmor.
 	say "tests in the VM with SELinux ($kernel kernel)"
 	in_vm "$kernel-selinux" --selinux --append security=selinux
+fi
+
+# All of them ran: then each feature has tests that passed.
+if [ "$kernel" = stock ] && [ -z "${T:-}${FS:-}${TYPE:-}${ARGS:-}" ]; then
+	"$OVL_QEMU/features.sh" results >"$OVL_BUILD/features.log" 2>&1 || {
+		failed=$((failed + 1))
+		grep '^ovl-tests: ' "$OVL_BUILD/features.log" || true
+	}
+	note "features and their tests: $OVL_BUILD/features.log"
 fi
 
 say "all tests ($kernel kernel), after $SECONDS s"

@@ -3,6 +3,8 @@
  * C that Rust cannot call: static inlines, macros and bitfields of the kernel's headers, one
  * function each, never a decision. bindgen derives the Rust prototypes from this file.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
@@ -545,6 +547,21 @@ MODULE_PARM_DESC(metacopy, "Copy only metadata up until the data is changed");
 static bool as_overlay;
 module_param(as_overlay, bool, 0444);
 MODULE_PARM_DESC(as_overlay, "Serve the type overlay, too, in the place of the kernel's own");
+
+/* Overlayfs checked something at copy-up once; scripts may still ask for it. */
+static int set_check_copy_up(const char *text, const struct kernel_param *param)
+{
+	pr_warn("the parameter check_copy_up is obsolete and does nothing\n");
+	return 0;
+}
+
+static int get_check_copy_up(char *text, const struct kernel_param *param)
+{
+	return sysfs_emit(text, "N\n");
+}
+
+module_param_call(check_copy_up, set_check_copy_up, get_check_copy_up, NULL, 0644);
+MODULE_PARM_DESC(check_copy_up, "Obsolete, without effect");
 
 bool ovl_rs_helper_param_redirect_dir(void)
 {

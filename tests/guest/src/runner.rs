@@ -14,7 +14,7 @@ use crate::check::R;
 use crate::env::{mounts_below, registered, T};
 use crate::kmsg::{alarm, Kmsg};
 use crate::sys::{self, End};
-use crate::{f, suite};
+use crate::{f, features, suite};
 
 /// One row of the table of tests.
 #[derive(Clone, Copy)]
@@ -66,6 +66,11 @@ impl Case {
     /// Whether it is for a boot with SELinux in force.
     fn needs_selinux(&self) -> bool {
         self.name.starts_with("selinux/")
+    }
+
+    /// Whether the kernel's own overlay is known to fail it.
+    pub fn known_to_fail(&self) -> bool {
+        self.intree_fails.is_some()
     }
 
     fn skip(&self, fs: &str, ty: &str) -> Option<String> {
@@ -171,7 +176,11 @@ pub fn main() -> ExitCode {
     if let Some(done) = as_test_program() {
         return done;
     }
-    let (o, rest) = match parse(argv) {
+    let argv: Vec<String> = argv.collect();
+    if let Some(done) = features::as_command(&argv) {
+        return done;
+    }
+    let (o, rest) = match parse(argv.into_iter()) {
         Ok(x) => x,
         Err(e) => {
             eprintln!("{prog}: {e}");
@@ -294,7 +303,10 @@ fn trial(case: &'static Case, fs: &str, ty: &str, o: &Options, notes: &Arc<Mutex
             (Done::Pass, Some(why)) => Err(Failed::from(format!(
                 "the table says that the kernel's own overlay fails this test ({why}), but it passes"
             ))),
-            (Done::Fail(m), None) | (Done::Alarm(m), _) => Err(Failed::from(m)),
+            (Done::Fail(m), None) | (Done::Alarm(m), _) => {
+                let rows = features::rows_of(case.name);
+                Err(Failed::from(format!("{m}\n    features: {rows}")))
+            }
         }
     })
 }

@@ -22,6 +22,7 @@ mod atime;
 mod attr;
 mod casefold;
 mod changed;
+mod coherence;
 mod combinations;
 mod concurrency;
 mod contract;
@@ -44,6 +45,7 @@ mod layer_rules;
 mod layers;
 mod lookup;
 mod metacopy;
+mod module;
 mod mount_options;
 mod mounts;
 mod nested;
@@ -65,6 +67,7 @@ mod statfs;
 mod sync;
 mod tables;
 mod unload;
+mod upper_fs;
 mod uring;
 mod userns;
 mod verity;
@@ -129,6 +132,9 @@ const TABLES: &[&[Case]] = &[
     layer_rules::TESTS,
     casefold::TESTS,
     nfs_server::TESTS,
+    module::TESTS,
+    coherence::TESTS,
+    upper_fs::TESTS,
 ];
 
 /// Every row of the table.
