@@ -47,9 +47,6 @@ config_text() { # NAME
 	sed -nE "s/^CONFIG_$1=\"(.*)\"/\\1/p" "$headers/.config"
 }
 
-# What no preparation reads: other machines, and what the drivers are made of.
-unread=('*/Documentation/*/*' '*/arch/[a-w]*/*' '*/drivers/*.[cS]' '*/fs/*.c' '*/net/*.c' '*/sound/*.c'
-	'*/tools/perf/*' '*/tools/testing/*')
 # What is not asked for when a module is built: nearly all of the source.
 slim() (
 	cd "$1"
@@ -74,7 +71,7 @@ prepare() {
 	command -v "$cc" >/dev/null || die "the compiler $cc of the kernel $release is not installed (it comes with linux-headers-$release)"
 
 	echo "unpacking $source"
-	tar -xJf "$source" -C "$cache/$release.new/linux" --strip-components=1 "${unread[@]/#/--exclude=}"
+	tar -xJf "$source" -C "$cache/$release.new/linux" --strip-components=1
 	# The tree knows its own place.
 	mv "$cache/$release.new" "$cache/$release"
 	trap 'rm -rf "${cache:?}/$release"' EXIT
