@@ -162,6 +162,18 @@ pub fn apply(side: &Side, case: &Case) {
     more(side, case, &case.damage);
 }
 
+/// A file of a lower layer has a second name elsewhere, so that it changes with that.
+pub fn links_layers(damage: &[Damage]) -> bool {
+    damage.iter().any(|d| match d {
+        Damage::Link { from, to } => from.layer != to.layer,
+        Damage::Index {
+            form: Form::Link(to),
+            ..
+        } => to.layer != 0,
+        _ => false,
+    })
+}
+
 /// Does more damage.
 pub fn more(side: &Side, case: &Case, damage: &[Damage]) {
     for d in damage {

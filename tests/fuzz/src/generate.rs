@@ -742,7 +742,16 @@ pub fn case(seed: u64, o: &Options) -> Case {
         ops,
     };
     if o.userns {
-        case.options.retain(|o| o != "userxattr");
+        // What is refused together with these attributes.
+        case.options.retain(|o| {
+            ![
+                "userxattr",
+                "redirect_dir=on",
+                "metacopy=on",
+                "nfs_export=on",
+            ]
+            .contains(&o.as_str())
+        });
         case.options.push("userxattr".into());
     }
     if o.hostile {
