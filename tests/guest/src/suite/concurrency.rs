@@ -30,7 +30,7 @@ cases! { "concurrency";
 }
 
 /// Runs the jobs in one thread each, and fails with the first failure.
-fn all(jobs: Vec<Box<dyn FnOnce() -> R + Send + '_>>) -> R {
+pub fn all(jobs: Vec<Box<dyn FnOnce() -> R + Send + '_>>) -> R {
     thread::scope(|s| {
         let hs: Vec<_> = jobs.into_iter().map(|j| s.spawn(j)).collect();
         let mut first = Ok(());
@@ -47,7 +47,7 @@ fn all(jobs: Vec<Box<dyn FnOnce() -> R + Send + '_>>) -> R {
 }
 
 /// Passes over the errors that a race may give.
-fn may<T>(r: R<T>, allowed: &[i32]) -> R<Option<T>> {
+pub fn may<T>(r: R<T>, allowed: &[i32]) -> R<Option<T>> {
     match r {
         Ok(v) => Ok(Some(v)),
         Err(e) if crate::check::Errno::errno(&e).is_some_and(|n| allowed.contains(&n)) => Ok(None),

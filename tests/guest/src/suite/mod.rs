@@ -41,6 +41,7 @@ mod identity;
 mod idmap;
 mod index;
 mod interop;
+mod known_bugs;
 mod layer_rules;
 mod layers;
 mod lookup;
@@ -65,6 +66,7 @@ mod shared_inodes;
 mod show_options;
 mod statfs;
 mod sync;
+mod syzkaller;
 mod tables;
 mod unload;
 mod upper_fs;
@@ -116,6 +118,8 @@ const TABLES: &[&[Case]] = &[
     idmap::TESTS,
     userns::TESTS,
     security::TESTS,
+    known_bugs::TESTS,
+    syzkaller::TESTS,
     tables::TESTS,
     selinux::TESTS,
     apparmor::TESTS,

@@ -533,7 +533,7 @@ fn attributes_of_trust(t: &T) -> R {
 }
 
 /// A new mount in the making.
-fn context(ty: &str, o: &Ovl, opts: &[(&str, &str)]) -> R<OwnedFd> {
+pub fn context(ty: &str, o: &Ovl, opts: &[(&str, &str)]) -> R<OwnedFd> {
     let fs = f::ctx(fsopen(ty, FsOpenFlags::FSOPEN_CLOEXEC), "fsopen", ty)?;
     let mut all: Vec<(&str, String)> = o
         .lowers
@@ -551,7 +551,7 @@ fn context(ty: &str, o: &Ovl, opts: &[(&str, &str)]) -> R<OwnedFd> {
     Ok(fs)
 }
 
-fn finish(fs: &OwnedFd, at: &Path) -> R {
+pub fn finish(fs: &OwnedFd, at: &Path) -> R {
     f::ctx(fsconfig_create(fs), "FSCONFIG_CMD_CREATE", at)?;
     let m = fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
