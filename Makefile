@@ -4,11 +4,11 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers test-live deb suites fuzz hostile parsers faults crash ledger bench layers shell check install prepare update clean purge help
+.PHONY: module run test test-containers test-live deb suites fuzz storm soak hostile parsers faults crash ledger bench layers shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED BOOTS PROFILE KO COUNT
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED SCENARIO HOURS BOOTS PROFILE KO COUNT
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.
@@ -41,6 +41,12 @@ suites: ## other people's suites on overlay and on overlay_rs, side by side; T=s
 
 fuzz: ## random cases on overlay and on overlay_rs, everything compared; DURATION=seconds SEED= FS= KERNEL=
 	@$(S)/fuzz.sh
+
+storm: ## many tasks on the same names, mounts, reloads, kills; DURATION=seconds SCENARIO=one FS= KERNEL=
+	@$(S)/storm.sh
+
+soak: ## fuzzer, storms and stress-ng in turn on the debug kernel, then a leak scan; HOURS=
+	@$(S)/soak.sh
 
 bench: ## what operations cost on overlay_rs, overlay and the bare file system; T=group BOOTS=2 FS= TYPE= PROFILE=
 	@$(S)/bench.sh

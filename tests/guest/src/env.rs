@@ -26,18 +26,32 @@ pub struct T {
     pub other: PathBuf,
     /// The size of big tests, in percent.
     pub scale: u64,
+    /// How long a storm goes on.
+    pub seconds: u64,
     pub kmsg: RefCell<Kmsg>,
     next: Cell<u32>,
 }
 
+/// How big and how long tests are.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// In percent.
+    pub scale: u64,
+    /// The length of a storm, in seconds; 0 for ordinary tests.
+    pub storm: u64,
+    /// After how many seconds a test counts as hung.
+    pub timeout: u64,
+}
+
 impl T {
-    pub fn new(ty: &str, fs: &str, dir: PathBuf, other: PathBuf, scale: u64) -> R<Self> {
+    pub fn new(ty: &str, fs: &str, dir: PathBuf, other: PathBuf, sizes: Sizes) -> R<Self> {
         Ok(Self {
             ty: ty.into(),
             fs: fs.into(),
             dir,
             other,
-            scale,
+            scale: sizes.scale,
+            seconds: sizes.storm,
             kmsg: RefCell::new(Kmsg::at_end()?),
             next: Cell::new(0),
         })

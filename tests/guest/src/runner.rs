@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::mount::{self, UnmountFlags};
 
 use crate::check::R;
-use crate::env::{mounts_below, registered, T};
+use crate::env::{mounts_below, registered, Sizes, T};
 use crate::kmsg::{alarm, Kmsg};
 use crate::sys::{self, End};
 use crate::{f, features, suite};
@@ -104,8 +104,7 @@ struct Options {
     /// They are not the usual ones.
     fs_chosen: bool,
     types: Vec<String>,
-    scale: u64,
-    timeout: u64,
+    sizes: Sizes,
     times: bool,
     selinux: bool,
 }
@@ -117,8 +116,11 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
         fs: list("ext4,xfs,tmpfs".into()),
         fs_chosen: false,
         types: list("overlay_rs,overlay".into()),
-        scale: 100,
-        timeout: 600,
+        sizes: Sizes {
+            scale: 100,
+            storm: 0,
+            timeout: 600,
+        },
         times: false,
         selinux: false,
     };
@@ -134,11 +136,13 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
                 .or_else(|| args.next())
                 .ok_or(format!("{key} needs a value"))
         };
+        let number = |s: String| s.parse::<u64>().map_err(|e| format!("{key}: {e}"));
         match key.as_str() {
             "--fs" => (o.fs, o.fs_chosen) = (list(value()?), true),
             "--type" => o.types = list(value()?),
-            "--scale" => o.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
-            "--timeout" => o.timeout = value()?.parse().map_err(|e| format!("--timeout: {e}"))?,
+            "--scale" => o.sizes.scale = number(value()?)?,
+            "--timeout" => o.sizes.timeout = number(value()?)?,
+            "--storm" => o.sizes.storm = number(value()?)?,
             "--times" => o.times = true,
             "--selinux" => o.selinux = true,
             _ => rest.push(a),
@@ -200,7 +204,13 @@ pub fn main() -> ExitCode {
 
     let notes = Arc::new(Mutex::new(Notes::default()));
     let mut trials = Vec::new();
-    for case in suite::all().filter(|c| c.needs_selinux() == o.selinux) {
+    let cases: Vec<&Case> = match o.sizes.storm {
+        0 => suite::all()
+            .filter(|c| c.needs_selinux() == o.selinux)
+            .collect(),
+        _ => suite::storms().collect(),
+    };
+    for case in cases {
         let also: Vec<String> = case.also_on.iter().map(|fs| fs.to_string()).collect();
         let also = if o.fs_chosen { &[] } else { &also[..] };
         for fs in o.fs.iter().chain(also) {
@@ -273,7 +283,8 @@ fn usable(o: &Options) -> R {
 fn trial(case: &'static Case, fs: &str, ty: &str, o: &Options, notes: &Arc<Mutex<Notes>>) -> Trial {
     let name = format!("{}::{fs}::{ty}", case.name);
     let (fs, ty) = (fs.to_string(), ty.to_string());
-    let (scale, timeout) = (o.scale, o.timeout);
+    let mut sizes = o.sizes;
+    sizes.timeout += sizes.storm;
     let notes = notes.clone();
     let title = name.clone();
     Trial::ignorable_test(name, move || {
@@ -288,7 +299,7 @@ fn trial(case: &'static Case, fs: &str, ty: &str, o: &Options, notes: &Arc<Mutex
         }
         let expected = case.intree_fails.filter(|_| ty == "overlay");
         let start = std::time::Instant::now();
-        let done = one(case, &fs, &ty, scale, timeout);
+        let done = one(case, &fs, &ty, sizes);
         let took = start.elapsed().as_millis();
         notes.lock().unwrap().times.push((took, title.clone()));
         match (done, expected) {
@@ -335,7 +346,7 @@ fn other_fs(fs: &str) -> &'static str {
     }
 }
 
-fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
+fn one(case: &Case, fs: &str, ty: &str, sizes: Sizes) -> Done {
     let fail = |e: anyhow::Error| Done::Fail(format!("{e:#}"));
     let mut log = match Kmsg::at_end() {
         Ok(l) => l,
@@ -357,7 +368,7 @@ fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
         }
     }
 
-    let mut done = match child(case, fs, ty, &dir, &other, scale, timeout) {
+    let mut done = match child(case, fs, ty, &dir, &other, sizes) {
         Ok(d) => d,
         Err(e) => fail(e),
     };
@@ -365,7 +376,7 @@ fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
     let mut trouble = Vec::new();
     // After a hung test nothing below can be trusted to end.
     if !matches!(&done, Done::Alarm(_)) {
-        trouble.extend(cleaned(&[&dir, &other], timeout));
+        trouble.extend(cleaned(&[&dir, &other], sizes.timeout));
     }
     let lines = log.since();
     if let Some(a) = alarm(&lines) {
@@ -388,20 +399,12 @@ fn one(case: &Case, fs: &str, ty: &str, scale: u64, timeout: u64) -> Done {
 }
 
 /// Runs the test in a child and waits for it.
-fn child(
-    case: &Case,
-    fs: &str,
-    ty: &str,
-    dir: &Path,
-    other: &Path,
-    scale: u64,
-    timeout: u64,
-) -> R<Done> {
-    let run = case.run;
+fn child(case: &Case, fs: &str, ty: &str, dir: &Path, other: &Path, sizes: Sizes) -> R<Done> {
+    let (run, timeout) = (case.run, sizes.timeout);
     let mut c = sys::spawn(|| {
         sys::new_group()?;
         std::env::set_current_dir(dir)?;
-        let t = T::new(ty, fs, dir.into(), other.into(), scale)?;
+        let t = T::new(ty, fs, dir.into(), other.into(), sizes)?;
         run(&t)?;
         Ok(String::new())
     })?;

@@ -607,6 +607,12 @@ pub fn delete_module(name: &CStr) -> io::Result<()> {
         .map(drop)
 }
 
+/// Loads a module from a file: `finit_module`.
+pub fn finit_module(f: &File) -> io::Result<()> {
+    // SAFETY: a descriptor, an empty string and no flags.
+    cvt(unsafe { libc::syscall(libc::SYS_finit_module, f.as_raw_fd(), c"".as_ptr(), 0) }).map(drop)
+}
+
 /// An inotify descriptor that does not block.
 pub struct Inotify {
     f: File,

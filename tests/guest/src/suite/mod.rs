@@ -65,6 +65,7 @@ mod selinux;
 mod shared_inodes;
 mod show_options;
 mod statfs;
+mod storm;
 mod sync;
 mod syzkaller;
 mod tables;
@@ -144,6 +145,11 @@ const TABLES: &[&[Case]] = &[
 /// Every row of the table.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
+}
+
+/// What runs for as long as is asked (`--storm SECONDS`).
+pub fn storms() -> impl Iterator<Item = &'static Case> {
+    storm::TESTS.iter()
 }
 
 use crate::check::{Errno, Skip, R};

@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A long run without anybody watching: the fuzzer, the storms and stress-ng in
+# turn, in one boot of the debug kernel, until the time is over; then the
+# module goes and the kernel looks for leaks. Anything in the kernel's log
+# fails it.
+#   HOURS=N (1, may be 0.1)  KERNEL=debug|stock   SEED=FIRST-SEED of the fuzzer
+# The last line is `N passed, N failed, N skipped`, in turns.
+. "$(dirname "$0")/lib.sh"
+
+kernel=${KERNEL:-debug} seed=${SEED:-$(date +%s)}
+case $kernel in
+stock) need=vm ;;
+debug) need=debug ;;
+*) die "KERNEL= is stock or debug" ;;
+esac
+seconds=$(awk -v h="${HOURS:-1}" 'BEGIN { print int(h * 3600) }')
+[ "$seconds" -gt 0 ] || die "HOURS= is a number above 0"
+"$OVL_QEMU/prepare.sh" "$need"
+"$OVL_QEMU/module.sh" "$kernel"
+"$OVL_QEMU/test-build.sh"
+# stress-ng is there when `make suites` has fetched it.
+shares=()
+suites=$(find "$OVL_CACHE/suites" -name suites.tar -printf '%h\n' 2>/dev/null | head -n 1)
+if [ -n "$suites" ]; then
+	shares=(--share "$suites:suites")
+else
+	note "without stress-ng: it comes with make suites"
+fi
+mkdir -p "$OVL_BUILD/soak"
+cp "$OVL_QEMU/soak-guest.sh" "$OVL_BUILD/tests/"
+say "soak for $seconds s from seed $seed ($kernel kernel)"
+"$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 3600)) --share "$OVL_BUILD/tests:tests" "${shares[@]}" \
+	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed" | tee "$OVL_BUILD/soak.log"
+exit "${PIPESTATUS[0]}"
