@@ -382,9 +382,8 @@ fn may_show(name: &str, p: &str, moved: &[(&str, &str)]) -> bool {
             .any(|(from, to)| below(name, from).is_some_and(|rest| format!("{to}{rest}") == p))
 }
 
-/// The names in a directory, sorted, as far as they can be read. Of an entry that cannot be looked
-/// up, overlay_rs tells the reader once, and goes on behind it; the kernel's own overlay leaves it
-/// out in silence.
+/// The names in a directory, sorted, as far as they can be read: the kernel's own overlay fails once
+/// at an entry that cannot be looked up, and then leaves it out.
 fn names(p: PathBuf) -> R<Vec<String>> {
     let dir = f::open(p, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let (mut all, mut errors) = (Vec::new(), 0);
@@ -401,18 +400,17 @@ fn names(p: PathBuf) -> R<Vec<String>> {
     Ok(all)
 }
 
-/// Everything that shows: names, types, modes, owners, link counts and data, and what cannot be
-/// looked at, with the error.
+/// Everything that shows: names, types, modes, owners, link counts and data. An entry that cannot be
+/// looked at is left out: overlay_rs always lists it, the kernel's own overlay sometimes.
 fn view(o: &Ovl, c: &Change, when: &str, lines: &mut Vec<String>) -> R {
     let mut dirs = vec![String::new()];
     while let Some(d) = dirs.pop() {
         let listed = names(o.m(&d));
-        lines.push(format!("{when}: ls {d}: {} {listed:?}", outcome(&listed)));
+        lines.push(format!("{when}: ls {d}: {}", outcome(&listed)));
         for n in listed.unwrap_or_default() {
             let p = if d.is_empty() { n } else { format!("{d}/{n}") };
-            let stat = f::stat(o.m(&p));
-            let mut line = format!("{when}: {p}: {}", outcome(&stat));
-            if let Ok(m) = stat {
+            if let Ok(m) = f::stat(o.m(&p)) {
+                let mut line = format!("{when}: {p}:");
                 line += &format!(" {:o} {}:{}", m.mode(), m.uid(), m.gid());
                 if m.is_dir() {
                     dirs.push(p.clone());
@@ -432,8 +430,8 @@ fn view(o: &Ovl, c: &Change, when: &str, lines: &mut Vec<String>) -> R {
                     }
                     line += &format!(" {text:?}");
                 }
+                lines.push(line);
             }
-            lines.push(line);
         }
     }
     Ok(())
