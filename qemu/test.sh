@@ -59,39 +59,62 @@ fi
 
 # One boot of the VM: a name for its log, the arguments of ovl-tests, those of boot.sh.
 in_vm() { # NAME "ARGS..." [BOOT ARG...]
-	local log=$OVL_BUILD/tests-$1.log what=("${args[@]}") more chosen rc=0 total p f s
+	local log=$OVL_BUILD/tests-$1.log what=("${args[@]}") more chosen rc=0
 	read -ra more <<<"$2"
 	what+=("${more[@]}")
 	shift 2
 	chosen=$("$OVL_QEMU/in-tree.sh" "$OVL_TREE" "$OVL_BUILD/tests:/tests:ro" -- /tests/ovl-tests --list "${what[@]}" | grep -c ': test$') || true
+	: >"$log"
 	if [ "$chosen" = 0 ] && [ -n "${T:-}" ]; then
 		note "no test of this boot has a name with '$T'"
-		return
+	else
+		# Line by line: two boots may run side by side.
+		"$OVL_QEMU/boot.sh" --kernel "$kernel" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" | sed -u '' || rc=$?
 	fi
-	"$OVL_QEMU/boot.sh" --kernel "$kernel" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" || rc=$?
+	echo "$chosen $rc" >"$log.end"
+}
+
+# What came of it.
+count() { # NAME
+	local log=$OVL_BUILD/tests-$1.log chosen rc total p f s
+	read -r chosen rc <"$log.end"
 	remember "$log"
 	total=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1) || true
 	if [ -n "$total" ]; then
 		read -r p _ f _ s _ <<<"$total"
-	else
+	elif [ -s "$log" ]; then
 		# It died on the way: what had passed has passed, the one that was running has not.
 		p=$(grep -cE '^test .* \.\.\. .*ok' "$log") || true
 		f=$(grep -cE '^test .* \.\.\. .*FAILED' "$log") || true
 		s=$(grep -cE '^test .* \.\.\. .*ignored' "$log") || true
 		f=$((f + 1))
 		note "the test program did not come to its end: $((p + f + s - 1)) of $chosen tests ran"
+	else
+		p=0 f=0 s=0
 	fi
 	# A run that is not clean has failed, even when each of its tests passed.
-	if [ $rc != 0 ] && [ "$f" = 0 ]; then f=1; fi
+	if [ "$rc" != 0 ] && [ "$f" = 0 ]; then f=1; fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
 say "tests in the VM ($kernel kernel)"
-in_vm "$kernel" ""
+rm -f "$OVL_BUILD"/tests-*.log.end
+if [ -n "${TYPE:-}" ]; then
+	in_vm "$kernel" ""
+	count "$kernel"
+else
+	# A VM for each module, side by side: most tests keep one CPU busy.
+	in_vm "$kernel-overlay" "--type overlay" &
+	in_vm "$kernel-overlay_rs" "--type overlay_rs"
+	wait
+	count "$kernel-overlay"
+	count "$kernel-overlay_rs"
+fi
 if [ "$kernel" = stock ]; then
 	# Which security module is in force is chosen at boot: in the other tests, AppArmor.
 	say "tests in the VM with SELinux ($kernel kernel)"
 	in_vm "$kernel-selinux" --selinux --append security=selinux
+	count "$kernel-selinux"
 fi
 
 # All of them ran: then each feature has tests that passed.
