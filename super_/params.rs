@@ -14,21 +14,28 @@
 
 use crate::{
     overlay::mount::LayerNames,
-    rules::options::{
-        self,
-        split_lowerdirs,
-        unescape_into,
-        Caps,
-        Config,
-        Defaults,
-        ErrnoClass,
-        Fsync,
-        OptionError,
-        RedirectMode,
-        Uuid,
-        Verity,
-        Xino,
-        MAX_LAYERS, //
+    rules::{
+        conflicts::{
+            self,
+            Caps,
+            ErrnoClass, //
+        },
+        options::{
+            self,
+            Config,
+            Defaults,
+            Fsync,
+            RedirectMode,
+            Uuid,
+            Verity,
+            Xino, //
+        },
+        syntax::{
+            split_lowerdirs,
+            unescape_into,
+            OptionError,
+            MAX_LAYERS, //
+        },
     },
     vfs::{
         cred,
@@ -402,7 +409,7 @@ impl Options {
         let caps = Caps {
             privileged: cred::capable_sys_admin(),
         };
-        options::resolve(&mut config, caps, &mut |note| {
+        conflicts::resolve(&mut config, caps, &mut |note| {
             if !note.is_silent() {
                 pr_info!("{}\n", note.message());
             }

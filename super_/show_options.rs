@@ -12,7 +12,10 @@ use crate::{
         mount::MountState,
         OvlDentry, //
     },
-    rules::options,
+    rules::{
+        options,
+        syntax, //
+    },
     vfs::seq, //
 };
 use kernel::{
@@ -58,6 +61,6 @@ fn show(file: &SeqFile, name: &str, value: Option<&[u8]>) {
     seq::write(file, name.as_bytes());
     if let Some(value) = value {
         seq::write(file, b"=");
-        options::show_value(value, &mut |piece| seq::write(file, piece));
+        syntax::show_value(value, &mut |piece| seq::write(file, piece));
     }
 }

@@ -42,9 +42,9 @@ use crate::{
         OvlInode,
         OvlSuper, //
     },
-    rules::options::{
-        self,
-        Config, //
+    rules::{
+        options::Config,
+        syntax, //
     },
     vfs::{
         acl::{
@@ -127,7 +127,7 @@ impl ContextOps for Overlay {
     }
 
     fn split_option(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-        options::split_option(text)
+        syntax::split_option(text)
     }
 
     fn fill(options: &mut Options, context: &FsContext, setup: SuperSetup<'_, Overlay>) -> Result {

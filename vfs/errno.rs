@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Error codes: the one place that knows which of them this kernel's `kernel` crate names, and what
-//! an `int` or a pointer from C means.
+//! a number or a pointer from C means.
 
 use kernel::{
     ffi::c_int,
@@ -40,4 +40,9 @@ pub(super) fn from_err_ptr<T>(ptr: *mut T) -> Result<*mut T> {
         return Err(c_int::try_from(value).map_or(EIO, Error::from_errno));
     }
     Ok(ptr)
+}
+
+/// What a `ssize_t` means: a length, or an error below zero.
+pub(super) fn ssize(n: isize) -> Result<usize> {
+    usize::try_from(n).map_err(|_| Error::from_errno(i32::try_from(n).unwrap_or(-5)))
 }

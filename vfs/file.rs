@@ -10,6 +10,33 @@
 //! C headers: [`include/linux/backing-file.h`](srctree/include/linux/backing-file.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod backing;
+mod transfer;
+
+pub(crate) use self::{
+    backing::{
+        backing_mmap,
+        backing_read_iter,
+        backing_splice_read,
+        backing_splice_write,
+        backing_write_iter,
+        IoCb,
+        IoHooks,
+        Iter,
+        Pipe,
+        Vma, //
+    },
+    transfer::{
+        clone_file_range,
+        clone_range,
+        copy_file_range,
+        dedupe_file_range,
+        splice_direct,
+        Place,
+        RemapFlags, //
+    },
+};
+
 use super::{
     bindings,
     cred::Mounter,
@@ -48,7 +75,6 @@ use core::{
     },
 };
 use kernel::{
-    cred::Credential,
     prelude::*,
     sync::aref::ARef,
     types::{
@@ -66,47 +92,10 @@ pub(crate) const SEEK_SET: i32 = 0;
 pub(crate) const SEEK_CUR: i32 = 1;
 /// Seek to the next data.
 pub(crate) const SEEK_DATA: i32 = 3;
-/// Flags of `->remap_file_range`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RemapFlags(u32);
-
-impl RemapFlags {
-    /// Share the range only if both sides have the same data.
-    pub(crate) const DEDUP: Self = Self(bindings::REMAP_FILE_DEDUP);
-    /// What a filesystem may ignore: that it may shorten the range.
-    pub(crate) const ADVISORY: Self = Self(bindings::REMAP_FILE_ADVISORY);
-    /// None.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// The flags as the VFS passes them.
-    pub(super) const fn from_bits(bits: u32) -> Self {
-        Self(bits)
-    }
-
-    /// All flags of `other` are set.
-    pub(crate) const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// A flag that is not in `known` is set.
-    pub(crate) const fn has_other_than(self, known: Self) -> bool {
-        self.0 & !known.0 != 0
-    }
-
-    /// The flags of both.
-    pub(crate) const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
 
 /// The flags of open(2) as the `int` that C passes them in.
 pub(super) fn c_flags(flags: u32) -> c_int {
     c_int::from_ne_bytes(flags.to_ne_bytes())
-}
-
-/// What a byte count or a negative errno means.
-fn length(ret: isize) -> Result<usize> {
-    usize::try_from(ret).map_err(|_| errno(i64::try_from(ret).unwrap_or(i64::MIN)))
 }
 
 /// What a position or a negative errno means.
@@ -289,110 +278,6 @@ fn verify_area(file: &File, pos: i64, len: i64, direction: u32) -> Result {
     let direction = c_int::try_from(direction).map_err(|_| EINVAL)?;
     // SAFETY: the file is open; `pos` is read during the call.
     to_result(unsafe { bindings::rw_verify_area(direction, file.as_ptr(), &pos, len) })
-}
-
-/// Shares the first `len` bytes of `src` with `dst` (reflink). Returns how many were shared.
-///
-/// # Errors
-///
-/// `EOPNOTSUPP`, `EXDEV`, `EINVAL` where that is not possible, and those of the filesystem.
-/// (`fs/remap_range.c`, vfs_clone_file_range())
-pub(crate) fn clone_range(src: &File, dst: &File, len: u64) -> Result<u64> {
-    let len = i64::try_from(len).map_err(|_| EINVAL)?;
-    let cloned = clone_file_range(src, 0, dst, 0, len, RemapFlags::NONE)?;
-    u64::try_from(cloned).map_err(|_| EIO)
-}
-
-/// Shares a range of `src` with `dst` (FICLONERANGE).
-///
-/// # Errors
-///
-/// As [`clone_range`].
-pub(crate) fn clone_file_range(
-    src: &File,
-    src_pos: i64,
-    dst: &File,
-    dst_pos: i64,
-    len: i64,
-    flags: RemapFlags,
-) -> Result<i64> {
-    // SAFETY: both files are open; the function takes freeze protection itself.
-    position(unsafe {
-        bindings::vfs_clone_file_range(src.as_ptr(), src_pos, dst.as_ptr(), dst_pos, len, flags.0)
-    })
-}
-
-/// Shares a range of `src` with `dst` if both have the same data (FIDEDUPERANGE).
-///
-/// # Errors
-///
-/// `EBADE` if the data differ; otherwise as [`clone_range`]. (`fs/remap_range.c`,
-/// vfs_dedupe_file_range_one())
-pub(crate) fn dedupe_file_range(
-    src: &File,
-    src_pos: i64,
-    dst: &File,
-    dst_pos: i64,
-    len: i64,
-    flags: RemapFlags,
-) -> Result<i64> {
-    // SAFETY: both files are open; the function takes freeze protection itself.
-    position(unsafe {
-        bindings::vfs_dedupe_file_range_one(
-            src.as_ptr(),
-            src_pos,
-            dst.as_ptr(),
-            dst_pos,
-            len,
-            flags.0,
-        )
-    })
-}
-
-/// Copies a range from `src` to `dst` within the kernel (copy_file_range(2)). Returns how many
-/// bytes were copied.
-///
-/// # Errors
-///
-/// Those of the filesystems. (`fs/read_write.c`, vfs_copy_file_range())
-pub(crate) fn copy_file_range(
-    src: &File,
-    src_pos: i64,
-    dst: &File,
-    dst_pos: i64,
-    len: usize,
-    flags: u32,
-) -> Result<usize> {
-    // SAFETY: both files are open; the function takes freeze protection itself.
-    length(unsafe {
-        bindings::vfs_copy_file_range(src.as_ptr(), src_pos, dst.as_ptr(), dst_pos, len, flags)
-    })
-}
-
-/// Moves up to `len` bytes from `src` at `src_pos` to `dst` at `dst_pos` through a pipe of the
-/// kernel. Both positions are advanced. Returns how many bytes were moved, 0 at the end.
-///
-/// # Errors
-///
-/// Those of the filesystems. (`fs/splice.c`, do_splice_direct())
-pub(crate) fn splice_direct(
-    src: &File,
-    src_pos: &mut i64,
-    dst: &File,
-    dst_pos: &mut i64,
-    len: usize,
-) -> Result<usize> {
-    // SAFETY: both files are open; the positions are ours.
-    length(unsafe {
-        bindings::do_splice_direct(
-            src.as_ptr(),
-            src_pos,
-            dst.as_ptr(),
-            dst_pos,
-            len,
-            bindings::SPLICE_F_MOVE,
-        )
-    })
 }
 
 /// Who closes a file: the identity that `->flush` gets, with which lock owners are compared.
@@ -663,24 +548,6 @@ pub(crate) fn sync_real_flags<F: FileSystem>(user: &FsFile<F>, real: &File) -> R
     Ok(())
 }
 
-/// A position in an open file of ours, for the operations that have two of them.
-pub(crate) struct Place<'a, F: FileOps> {
-    /// The file.
-    pub(crate) file: &'a FsFile<F>,
-    /// What the filesystem keeps for it.
-    pub(crate) open: &'a F::Open,
-    /// The position.
-    pub(crate) pos: i64,
-}
-
-impl<F: FileOps> Clone for Place<'_, F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F: FileOps> Copy for Place<'_, F> {}
-
 /// A place for one open file that is filled at most once and read without a lock.
 pub(crate) struct FileSlot(AtomicPtr<File>);
 
@@ -800,312 +667,4 @@ impl<'a, F: FileOps> TmpFile<'a, F> {
 /// None.
 unsafe extern "C" fn no_open(_inode: *mut bindings::inode, _file: *mut bindings::file) -> c_int {
     0
-}
-
-// --- data ---------------------------------------------------------------------------------------
-
-/// What our filesystem does when a real file was used on behalf of one of ours.
-pub(crate) trait IoHooks: FileSystem {
-    /// The real file was read or mapped.
-    fn accessed(file: &FsFile<Self>);
-
-    /// The real file was written. For asynchronous writes this comes later, from a worker.
-    fn end_write(file: &FsFile<Self>);
-}
-
-/// Flags of one read or write (`IOCB_*`).
-#[derive(Clone, Copy)]
-pub(crate) struct IocbFlags(c_int);
-
-impl IocbFlags {
-    /// The write need not reach the disk.
-    pub(crate) fn without_sync(self) -> Self {
-        Self(self.0 & !c_flags(bindings::IOCB_DSYNC | bindings::IOCB_SYNC))
-    }
-}
-
-/// One read or write that the user asked for (`struct kiocb`).
-///
-/// # Invariants
-///
-/// `iocb` is the live control block of a call of `->read_iter` or `->write_iter` on a file of `F`.
-pub(crate) struct IoCb<'a, F> {
-    iocb: *mut bindings::kiocb,
-    _lent: PhantomData<&'a mut F>,
-}
-
-impl<'a, F: FileSystem> IoCb<'a, F> {
-    /// Takes the control block of a call.
-    ///
-    /// # Safety
-    ///
-    /// As the type invariant says, for the lifetime of the value.
-    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb) -> Self {
-        Self {
-            iocb,
-            _lent: PhantomData,
-        }
-    }
-
-    /// The file.
-    pub(crate) fn file(&self) -> &'a FsFile<F> {
-        // SAFETY: by the type invariant.
-        let file = unsafe { (*self.iocb).ki_filp };
-        // SAFETY: by the type invariant; the call holds the file open.
-        unsafe { FsFile::from_raw(file) }
-    }
-
-    /// The flags.
-    pub(crate) fn flags(&self) -> IocbFlags {
-        // SAFETY: by the type invariant.
-        IocbFlags(unsafe { (*self.iocb).ki_flags })
-    }
-}
-
-/// The memory of a read or a write (`struct iov_iter`).
-///
-/// # Invariants
-///
-/// `iter` is live, and nobody else uses it for `'a`.
-pub(crate) struct Iter<'a> {
-    iter: *mut bindings::iov_iter,
-    _lent: PhantomData<&'a mut bindings::iov_iter>,
-}
-
-impl Iter<'_> {
-    /// Takes the iterator of a call.
-    ///
-    /// # Safety
-    ///
-    /// As the type invariant says.
-    pub(super) unsafe fn from_raw(iter: *mut bindings::iov_iter) -> Self {
-        Self {
-            iter,
-            _lent: PhantomData,
-        }
-    }
-
-    /// How many bytes are left.
-    pub(crate) fn count(&self) -> usize {
-        // SAFETY: by the type invariant.
-        unsafe { bindings::iov_iter_count(self.iter) }
-    }
-}
-
-/// The pipe of a splice.
-///
-/// # Invariants
-///
-/// `pipe` is live for `'a`.
-pub(crate) struct Pipe<'a> {
-    pipe: *mut bindings::pipe_inode_info,
-    _lent: PhantomData<&'a mut ()>,
-}
-
-impl Pipe<'_> {
-    /// Takes the pipe of a call.
-    ///
-    /// # Safety
-    ///
-    /// As the type invariant says.
-    pub(super) unsafe fn from_raw(pipe: *mut bindings::pipe_inode_info) -> Self {
-        Self {
-            pipe,
-            _lent: PhantomData,
-        }
-    }
-}
-
-/// The mapping that `->mmap` is to set up.
-///
-/// # Invariants
-///
-/// `vma` is the argument of the call of `->mmap` on a file of `F` that this task is in.
-pub(crate) struct Vma<'a, F> {
-    vma: *mut bindings::vm_area_struct,
-    _lent: PhantomData<&'a mut F>,
-}
-
-impl<F: FileSystem> Vma<'_, F> {
-    /// Takes the mapping of a call.
-    ///
-    /// # Safety
-    ///
-    /// As the type invariant says.
-    pub(super) unsafe fn from_raw(vma: *mut bindings::vm_area_struct) -> Self {
-        Self {
-            vma,
-            _lent: PhantomData,
-        }
-    }
-}
-
-/// The hooks of `F` as C calls them.
-struct Hooks<F>(PhantomData<F>);
-
-impl<F: IoHooks> Hooks<F> {
-    /// # Safety
-    ///
-    /// For `struct backing_file_ctx`: `file` must be an open file of `F`.
-    unsafe extern "C" fn accessed(file: *mut bindings::file) {
-        // SAFETY: the user's file of a call on `F` (fs/backing-file.c).
-        F::accessed(unsafe { FsFile::from_raw(file) });
-    }
-
-    /// # Safety
-    ///
-    /// For `struct backing_file_ctx`: `iocb` must belong to an open file of `F`.
-    unsafe extern "C" fn end_write(iocb: *mut bindings::kiocb, _ret: isize) {
-        // SAFETY: the user's control block, which holds its file open until it is completed
-        // (fs/backing-file.c).
-        let file = unsafe { (*iocb).ki_filp };
-        // SAFETY: as above.
-        F::end_write(unsafe { FsFile::from_raw(file) });
-    }
-
-    /// For reads and mappings.
-    fn reading(cred: &Credential) -> bindings::backing_file_ctx {
-        bindings::backing_file_ctx {
-            cred: cred.as_ptr(),
-            accessed: Some(Self::accessed),
-            end_write: None,
-        }
-    }
-
-    /// For writes.
-    fn writing(cred: &Credential) -> bindings::backing_file_ctx {
-        bindings::backing_file_ctx {
-            cred: cred.as_ptr(),
-            accessed: None,
-            end_write: Some(Self::end_write),
-        }
-    }
-}
-
-/// Reads from the backing file `real`, with the credentials `cred`.
-///
-/// # Errors
-///
-/// Those of the filesystem; `EIOCBQUEUED` if the read goes on after the call.
-/// (`fs/backing-file.c`, backing_file_read_iter())
-pub(crate) fn backing_read_iter<F: IoHooks>(
-    real: &File,
-    iter: &mut Iter<'_>,
-    iocb: &IoCb<'_, F>,
-    flags: IocbFlags,
-    cred: &Credential,
-) -> Result<usize> {
-    let mut ctx = Hooks::<F>::reading(cred);
-    // SAFETY: all arguments are live; what outlives the call (asynchronous reads) holds its own
-    // references, and `ctx` is not kept.
-    length(unsafe {
-        bindings::backing_file_read_iter(real.as_ptr(), iter.iter, iocb.iocb, flags.0, &mut ctx)
-    })
-}
-
-/// Writes to the backing file `real`, with the credentials `cred`. The caller holds the lock of
-/// our inode; takes freeze protection of the layer.
-///
-/// # Errors
-///
-/// Those of the filesystem; `EIOCBQUEUED` if the write goes on after the call.
-/// (`fs/backing-file.c`, backing_file_write_iter())
-pub(crate) fn backing_write_iter<F: IoHooks>(
-    real: &File,
-    iter: &mut Iter<'_>,
-    iocb: &IoCb<'_, F>,
-    flags: IocbFlags,
-    cred: &Credential,
-) -> Result<usize> {
-    let mut ctx = Hooks::<F>::writing(cred);
-    // SAFETY: as in `backing_read_iter`.
-    length(unsafe {
-        bindings::backing_file_write_iter(real.as_ptr(), iter.iter, iocb.iocb, flags.0, &mut ctx)
-    })
-}
-
-/// Runs `f` with a synchronous control block of `user` at `pos`, which is moved by what was done.
-fn with_kiocb<F: FileSystem>(
-    user: &FsFile<F>,
-    pos: &mut i64,
-    f: impl FnOnce(*mut bindings::kiocb) -> isize,
-) -> Result<usize> {
-    let mut iocb: bindings::kiocb = pin_init::zeroed();
-    // SAFETY: `user` is open; fills the whole block.
-    unsafe { bindings::init_sync_kiocb(&mut iocb, user.as_ptr()) };
-    iocb.ki_pos = *pos;
-    let ret = f(&mut iocb);
-    *pos = iocb.ki_pos;
-    length(ret)
-}
-
-/// Moves data from the backing file `real` to a pipe.
-///
-/// # Errors
-///
-/// Those of the filesystem. (`fs/backing-file.c`, backing_file_splice_read())
-pub(crate) fn backing_splice_read<F: IoHooks>(
-    user: &FsFile<F>,
-    real: &File,
-    pos: &mut i64,
-    pipe: &mut Pipe<'_>,
-    len: usize,
-    flags: u32,
-    cred: &Credential,
-) -> Result<usize> {
-    let mut ctx = Hooks::<F>::reading(cred);
-    with_kiocb(user, pos, |iocb| {
-        // SAFETY: all arguments are live during the call.
-        unsafe {
-            bindings::backing_file_splice_read(real.as_ptr(), iocb, pipe.pipe, len, flags, &mut ctx)
-        }
-    })
-}
-
-/// Moves data from a pipe to the backing file `real`. The caller holds the lock of our inode;
-/// takes freeze protection of the layer.
-///
-/// # Errors
-///
-/// Those of the filesystem. (`fs/backing-file.c`, backing_file_splice_write())
-pub(crate) fn backing_splice_write<F: IoHooks>(
-    pipe: &mut Pipe<'_>,
-    user: &FsFile<F>,
-    real: &File,
-    pos: &mut i64,
-    len: usize,
-    flags: u32,
-    cred: &Credential,
-) -> Result<usize> {
-    let mut ctx = Hooks::<F>::writing(cred);
-    with_kiocb(user, pos, |iocb| {
-        // SAFETY: all arguments are live during the call.
-        unsafe {
-            bindings::backing_file_splice_write(
-                pipe.pipe,
-                real.as_ptr(),
-                iocb,
-                len,
-                flags,
-                &mut ctx,
-            )
-        }
-    })
-}
-
-/// Maps the backing file `real` in the place of the user's.
-///
-/// # Errors
-///
-/// `ENODEV` if its filesystem cannot map; those of the filesystem. (`fs/backing-file.c`,
-/// backing_file_mmap())
-pub(crate) fn backing_mmap<F: IoHooks>(
-    real: &File,
-    vma: &mut Vma<'_, F>,
-    cred: &Credential,
-) -> Result {
-    let mut ctx = Hooks::<F>::reading(cred);
-    // SAFETY: `vma` is the one that ->mmap was called for; the mapping takes its own reference of
-    // the file.
-    to_result(unsafe { bindings::backing_file_mmap(real.as_ptr(), vma.vma, &mut ctx) })
 }

@@ -6,6 +6,18 @@
 //! [`super::vtable`], for objects that the VFS hands to the operations of the filesystem `F`.
 //! What a layer hands out is a plain [`Inode`] or [`Dentry`], so the two cannot be mixed up.
 
+mod entry;
+mod setup;
+
+pub(super) use self::setup::abandon;
+pub(crate) use self::{
+    entry::{
+        Child,
+        FsDentry, //
+    },
+    setup::SuperSetup, //
+};
+
 use super::{
     acl::{
         AclKind,
@@ -13,11 +25,7 @@ use super::{
     },
     bindings,
     cred::Mounter,
-    dentry::{
-        self,
-        Dentry,
-        NameSnapshot, //
-    },
+    dentry::Dentry,
     errno::{
         from_err_ptr,
         to_result, //
@@ -46,27 +54,17 @@ use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicUsize,
-        Ordering::{
-            AcqRel,
-            Acquire, //
-        }, //
-    }, //
+    ptr::NonNull, //
 };
 use kernel::{
-    alloc::KBox,
     ffi::{
         c_int,
         c_void, //
     },
     prelude::*,
-    sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        }, //
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
     },
     types::Opaque, //
 };
@@ -443,228 +441,6 @@ impl<'rcu> RcuReal<'rcu> {
     }
 }
 
-/// What is remembered about a name: bits in `d_fsdata`, so that a name needs no memory of its
-/// own.
-#[repr(transparent)]
-pub(crate) struct EntryFlags(AtomicUsize);
-
-impl EntryFlags {
-    /// Is the bit `bit` (a mask) set?
-    pub(crate) fn test(&self, bit: usize) -> bool {
-        self.0.load(Acquire) & bit != 0
-    }
-
-    /// Sets the bits of `bit` (a mask).
-    pub(crate) fn set(&self, bit: usize) {
-        self.0.fetch_or(bit, AcqRel);
-    }
-}
-
-/// A dentry of the filesystem `F`.
-///
-/// # Invariants
-///
-/// Its superblock is one of `F`; whoever holds a `&FsDentry` keeps its reference count above
-/// zero for that long.
-#[repr(transparent)]
-pub(crate) struct FsDentry<F: FileSystem> {
-    dentry: Dentry,
-    _filesystem: PhantomData<fn() -> F>,
-}
-
-impl<F: FileSystem> Deref for FsDentry<F> {
-    type Target = Dentry;
-
-    fn deref(&self) -> &Dentry {
-        &self.dentry
-    }
-}
-
-// SAFETY: counts like the dentry that it is.
-unsafe impl<F: FileSystem> AlwaysRefCounted for FsDentry<F> {
-    fn inc_ref(&self) {
-        self.dentry.inc_ref();
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: the caller gives a count back.
-        unsafe { Dentry::dec_ref(obj.cast()) };
-    }
-}
-
-impl<F: FileSystem> FsDentry<F> {
-    /// Borrows a C dentry.
-    ///
-    /// # Safety
-    ///
-    /// `ptr` must be a dentry of `F`, with a count that is held for `'a`.
-    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::dentry) -> &'a Self {
-        // SAFETY: the type is transparent; the caller proves the rest.
-        unsafe { &*ptr.cast() }
-    }
-
-    /// The C dentry.
-    pub(super) fn as_raw(&self) -> *mut bindings::dentry {
-        self.dentry.as_ptr()
-    }
-
-    /// The object that the name stands for; `None` if the dentry is negative.
-    pub(crate) fn inode(&self) -> Option<&FsInode<F>> {
-        let inode = self.dentry.inode()?;
-        // SAFETY: an inode of a dentry of `F` is one of `F`.
-        Some(unsafe { FsInode::from_raw(inode.as_ptr()) })
-    }
-
-    /// The object, or `ENOENT` for a negative dentry.
-    pub(crate) fn object(&self) -> Result<&FsInode<F>> {
-        self.inode().ok_or(ENOENT)
-    }
-
-    /// The superblock.
-    pub(crate) fn super_(&self) -> &FsSuper<F> {
-        // SAFETY: by the type invariant.
-        unsafe { FsSuper::from_raw(self.sb().as_ptr()) }
-    }
-
-    /// The parent at this moment.
-    pub(crate) fn parent(&self) -> ARef<FsDentry<F>> {
-        let parent = ARef::into_raw(self.dentry.parent());
-        // SAFETY: the parent is of the same superblock; the count moves along.
-        unsafe { ARef::from_raw(parent.cast()) }
-    }
-
-    /// Calls `f` with the name that the dentry has in `parent`; `None` if it is in another
-    /// directory by now.
-    ///
-    /// The name and the directory cannot change while `f` runs, which must not sleep.
-    pub(crate) fn with_name_in<R>(&self, parent: &Dentry, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let raw = self.as_raw();
-        // SAFETY: the dentry is live.
-        unsafe { bindings::d_lock(raw) };
-        // SAFETY: d_parent is stable under d_lock (fs/dcache.c, __d_move()).
-        let same = core::ptr::eq(unsafe { (*raw).d_parent }, parent.as_ptr());
-        // SAFETY: the dentry is live.
-        let qstr = unsafe { bindings::d_name(raw) };
-        // SAFETY: as d_parent, the name is stable under d_lock.
-        let result = same.then(|| f(unsafe { dentry::qstr_bytes(qstr) }));
-        // SAFETY: taken above.
-        unsafe { bindings::d_unlock(raw) };
-        result
-    }
-
-    /// Looks up a name in this directory, which is not locked. The result may be negative.
-    ///
-    /// # Errors
-    ///
-    /// Those of ->lookup.
-    pub(crate) fn lookup_child_unlocked(&self, name: &NameSnapshot) -> Result<ARef<FsDentry<F>>> {
-        let mut name = dentry::qstr(name.name())?;
-        // SAFETY: all arguments are live; the function hashes the name itself.
-        let found = unsafe { bindings::lookup_noperm_unlocked(&mut name, self.as_raw()) };
-        // SAFETY: returns a counted dentry or an error.
-        let found = ARef::into_raw(unsafe { dentry::owned(found) }?);
-        // SAFETY: a name in a directory of `F` is one of `F`; the count moves along.
-        Ok(unsafe { ARef::from_raw(found.cast()) })
-    }
-
-    /// What is remembered about the name.
-    pub(crate) fn entry_flags(&self) -> &EntryFlags {
-        // SAFETY: projecting a field of a live dentry.
-        let field = unsafe { &raw mut (*self.as_raw()).d_fsdata };
-        // SAFETY: d_fsdata belongs to the filesystem, which only accesses it through this type;
-        // a pointer and a word have the same representation.
-        unsafe { &*field.cast::<EntryFlags>() }
-    }
-
-    /// Makes a negative dentry stand for `inode`, whose reference it takes. Needs the parent's
-    /// i_rwsem.
-    pub(crate) fn instantiate(&self, inode: ARef<FsInode<F>>) {
-        let inode = ARef::into_raw(inode);
-        // SAFETY: the caller's parent lock keeps the dentry negative; the reference moves.
-        unsafe { bindings::d_instantiate(self.as_raw(), inode.as_ptr().cast()) };
-    }
-
-    /// Does the VFS have to ask whether the name is still valid (`revalidate`), and whether an
-    /// object reached by a jump is (`weak`)?
-    pub(crate) fn set_reval_flags(&self, revalidate: bool, weak: bool) {
-        let mut flags = 0;
-        if revalidate {
-            flags |= bindings::DCACHE_OP_REVALIDATE;
-        }
-        if weak {
-            flags |= bindings::DCACHE_OP_WEAK_REVALIDATE;
-        }
-        // SAFETY: takes d_lock.
-        unsafe {
-            bindings::d_set_flags(
-                self.as_raw(),
-                flags,
-                bindings::DCACHE_OP_REVALIDATE | bindings::DCACHE_OP_WEAK_REVALIDATE,
-            )
-        };
-    }
-}
-
-/// A name whose parent directory is locked: the argument of lookup, creation, removal and
-/// renaming. Its name and its parent cannot change.
-pub(crate) struct Child<'a, F: FileSystem> {
-    dentry: &'a FsDentry<F>,
-}
-
-impl<F: FileSystem> Clone for Child<'_, F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F: FileSystem> Copy for Child<'_, F> {}
-
-impl<F: FileSystem> Deref for Child<'_, F> {
-    type Target = FsDentry<F>;
-
-    fn deref(&self) -> &FsDentry<F> {
-        self.dentry
-    }
-}
-
-impl<'a, F: FileSystem> Child<'a, F> {
-    /// # Safety
-    ///
-    /// `ptr` must be a dentry of `F` whose parent's i_rwsem is held for `'a`
-    /// (Documentation/filesystems/locking.rst), with a count for as long.
-    pub(super) unsafe fn from_raw(ptr: *mut bindings::dentry) -> Self {
-        Self {
-            // SAFETY: as above.
-            dentry: unsafe { FsDentry::from_raw(ptr) },
-        }
-    }
-
-    /// The name: 1 to 255 bytes, no `/`, no NUL.
-    pub(crate) fn name(&self) -> &'a [u8] {
-        // SAFETY: the dentry is live.
-        let qstr = unsafe { bindings::d_name(self.dentry.as_raw()) };
-        // SAFETY: the name is stable while the parent is locked.
-        unsafe { dentry::qstr_bytes(qstr) }
-    }
-
-    /// The parent.
-    pub(crate) fn parent_dentry(&self) -> &'a FsDentry<F> {
-        // SAFETY: d_parent is stable while the parent is locked, and the child has a count of it.
-        let parent = unsafe { (*self.dentry.as_raw()).d_parent };
-        // SAFETY: as above; the same superblock.
-        unsafe { FsDentry::from_raw(parent) }
-    }
-
-    /// The object of the parent.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`, which a locked parent never gives.
-    pub(crate) fn parent_inode(&self) -> Result<&'a FsInode<F>> {
-        self.parent_dentry().object()
-    }
-}
-
 /// A superblock of the filesystem `F`, filled.
 ///
 /// # Invariants
@@ -919,171 +695,5 @@ impl<F: FileSystem> Drop for NewInode<'_, F> {
             // SAFETY: new: those who wait learn that it failed; takes our count.
             unsafe { bindings::iget_failed(inode.as_ptr().cast()) };
         }
-    }
-}
-
-/// A superblock of `F` that is being filled: nobody else knows it.
-pub(crate) struct SuperSetup<'sb, F: FileSystem> {
-    sb: &'sb SuperBlock,
-    _filesystem: PhantomData<fn() -> F>,
-}
-
-impl<'sb, F: FileSystem> SuperSetup<'sb, F> {
-    /// # Safety
-    ///
-    /// `ptr` must be a superblock of `F` that get_tree_nodev() hands to its callback: locked,
-    /// unknown to others, with `s_fs_info` null; for `'sb`.
-    pub(super) unsafe fn from_raw(ptr: *mut bindings::super_block) -> Self {
-        Self {
-            // SAFETY: as above.
-            sb: unsafe { SuperBlock::from_raw(ptr) },
-            _filesystem: PhantomData,
-        }
-    }
-
-    fn raw(&self) -> *mut bindings::super_block {
-        self.sb.as_ptr()
-    }
-
-    /// The superblock, as far as it is filled.
-    pub(crate) fn sb(&self) -> &'sb SuperBlock {
-        self.sb
-    }
-
-    /// Installs the operations, before any inode is made.
-    pub(crate) fn set_tables(&mut self, tables: &'static Tables<F>) {
-        // SAFETY: ours to write; the tables are those of `F`.
-        unsafe { tables.install_super(self.raw()) };
-    }
-
-    /// Lets objects have file handles; `decodable`: ones that lead to them.
-    pub(crate) fn set_export(&mut self, tables: &'static Tables<F>, decodable: bool) {
-        // SAFETY: ours to write; the tables are those of `F`.
-        unsafe { tables.install_export(self.raw(), decodable) };
-    }
-
-    /// Sets magic number, limits and flags that every overlay has.
-    pub(crate) fn set_basics(&mut self) {
-        let sb = self.raw();
-        // SAFETY: ours to write.
-        unsafe { (*sb).s_magic = bindings::OVERLAYFS_SUPER_MAGIC as usize };
-        // SAFETY: as above.
-        unsafe { (*sb).s_maxbytes = bindings::MAX_LFS_FILESIZE };
-        // SAFETY: as above.
-        unsafe { (*sb).s_time_gran = 1 };
-        // SAFETY: as above.
-        unsafe { (*sb).s_flags |= bindings::SB_POSIXACL };
-        let iflags =
-            bindings::SB_I_SKIP_SYNC | bindings::SB_I_NOUMASK | bindings::SB_I_EVM_HMAC_UNSUPPORTED;
-        // SAFETY: as above.
-        unsafe { (*sb).s_iflags |= iflags };
-    }
-
-    /// How many filesystems are stacked, this one included.
-    pub(crate) fn set_stack_depth(&mut self, depth: i32) {
-        // SAFETY: ours to write.
-        unsafe { (*self.raw()).s_stack_depth = depth };
-    }
-
-    /// Makes it read-only.
-    pub(crate) fn set_readonly(&mut self) {
-        // SAFETY: ours to write.
-        unsafe { (*self.raw()).s_flags |= bindings::SB_RDONLY };
-    }
-
-    /// Files without security attributes are remembered as such.
-    pub(crate) fn set_nosec(&mut self) {
-        // SAFETY: ours to write.
-        unsafe { (*self.raw()).s_flags |= bindings::SB_NOSEC };
-    }
-
-    /// Sets the UUID.
-    pub(crate) fn set_uuid(&mut self, uuid: &[u8; 16]) {
-        let mut value: bindings::uuid_t = pin_init::zeroed();
-        value.b = *uuid;
-        // SAFETY: ours to write.
-        unsafe { (*self.raw()).s_uuid = value };
-        // SAFETY: as above.
-        unsafe { (*self.raw()).s_uuid_len = 16 };
-    }
-
-    /// Compares names without case, by the encoding of `from`.
-    pub(crate) fn set_encoding_of(&mut self, from: &SuperBlock) {
-        // SAFETY: ours to write; encodings are static.
-        unsafe { bindings::sb_set_encoding(self.raw(), from.as_ptr()) };
-    }
-
-    /// A trap for the root of a layer (see [`NewInode::make_trap`]).
-    ///
-    /// # Errors
-    ///
-    /// `ELOOP` if another layer has the same root; `ENOMEM`.
-    pub(crate) fn trap(&self, key: &Inode) -> Result<ARef<FsInode<F>>> {
-        match iget::<F>(self.raw(), key, None)? {
-            Iget::Existing(_) => Err(ELOOP),
-            Iget::New(new) => Ok(new.make_trap()),
-        }
-    }
-
-    /// Is there a trap for `key`?
-    pub(crate) fn has_trap(&self, key: &Inode) -> bool {
-        find_inode::<F>(self.raw(), key).is_some_and(|inode| inode.is_dead_dir())
-    }
-
-    /// Gives the superblock what it owns; from now on it is one of `F`.
-    pub(crate) fn set_data(self, data: KBox<F::Mount>) -> FilledSuper<'sb, F> {
-        // SAFETY: ours to write; ->put_super or `abandon` takes it back.
-        unsafe { (*self.raw()).s_fs_info = KBox::into_raw(data).cast() };
-        FilledSuper {
-            // SAFETY: `s_fs_info` is set.
-            sb: unsafe { FsSuper::from_raw(self.raw()) },
-        }
-    }
-}
-
-/// A superblock that has all but a root.
-pub(crate) struct FilledSuper<'sb, F: FileSystem> {
-    sb: &'sb FsSuper<F>,
-}
-
-impl<'sb, F: FileSystem> FilledSuper<'sb, F> {
-    /// The superblock. [`FsSuper::root`] is not to be asked yet.
-    pub(crate) fn sb(&self) -> &'sb FsSuper<F> {
-        self.sb
-    }
-
-    /// Makes the root.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn set_root(self, inode: ARef<FsInode<F>>) -> Result<&'sb FsDentry<F>> {
-        let inode = ARef::into_raw(inode);
-        // SAFETY: takes the reference, also when it fails (fs/dcache.c).
-        let root = unsafe { bindings::d_make_root(inode.as_ptr().cast()) };
-        let root = NonNull::new(root).ok_or(ENOMEM)?;
-        // SAFETY: ours to write; the superblock owns the count.
-        unsafe { (*self.sb.as_ptr()).s_root = root.as_ptr() };
-        // SAFETY: the superblock keeps its root.
-        Ok(unsafe { FsDentry::from_raw(root.as_ptr()) })
-    }
-}
-
-/// Takes back and drops what a superblock owns that was not filled to the end. (One that has a
-/// root is dropped by ->put_super.)
-///
-/// # Safety
-///
-/// `sb` must be a superblock of `F` whose filling failed, still locked.
-pub(super) unsafe fn abandon<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: the caller proves that `sb` is ours.
-    let root = unsafe { (*sb).s_root };
-    // SAFETY: as above.
-    let data = unsafe { (*sb).s_fs_info };
-    if root.is_null() && !data.is_null() {
-        // SAFETY: as above.
-        unsafe { (*sb).s_fs_info = core::ptr::null_mut() };
-        // SAFETY: set by `SuperSetup::set_data`.
-        drop(unsafe { KBox::<F::Mount>::from_raw(data.cast()) });
     }
 }

@@ -6,10 +6,8 @@
 use super::{
     bindings,
     cred::Mounter,
-    mount::{
-        ssize,
-        RealPath, //
-    }, //
+    errno::ssize,
+    mount::RealPath, //
 };
 use core::mem::MaybeUninit;
 use kernel::{

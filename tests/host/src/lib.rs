@@ -13,6 +13,8 @@
 
 #[path = "../../../rules/bytes.rs"]
 mod bytes;
+#[path = "../../../rules/conflicts.rs"]
+mod conflicts;
 #[path = "../../../rules/escape.rs"]
 mod escape;
 #[path = "../../../rules/handle.rs"]
@@ -33,6 +35,8 @@ mod protattr;
 mod redirect;
 #[path = "../../../rules/store.rs"]
 mod store;
+#[path = "../../../rules/syntax.rs"]
+mod syntax;
 #[path = "../../../rules/tempname.rs"]
 mod tempname;
 

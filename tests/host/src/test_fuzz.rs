@@ -4,7 +4,7 @@
 //! written back as it was read.
 
 use crate::support::{inputs_wanted, Random, VecStore};
-use crate::{escape, handle, metacopy, nlink, options, protattr, redirect};
+use crate::{escape, handle, metacopy, nlink, options, protattr, redirect, syntax};
 
 /// Bytes that mean something to one format or another.
 const LIKELY: &[u8] =
@@ -95,22 +95,22 @@ fn redirects() {
 #[test]
 fn options() {
     for bytes in inputs(30, inputs_wanted(), 40) {
-        if let Ok(split) = options::split_lowerdirs(&bytes) {
+        if let Ok(split) = syntax::split_lowerdirs(&bytes) {
             for layer in split.iter() {
                 let mut out = VecStore::new();
-                options::unescape_into(layer.escaped, &mut out).unwrap();
+                syntax::unescape_into(layer.escaped, &mut out).unwrap();
                 assert!(!out.items.is_empty());
             }
         }
         let mut out = VecStore::new();
-        options::unescape_into(&bytes, &mut out).unwrap();
+        syntax::unescape_into(&bytes, &mut out).unwrap();
         assert!(out.items.len() <= bytes.len());
         let mut len = 0;
-        options::show_value(&bytes, &mut |piece| len += piece.len());
+        syntax::show_value(&bytes, &mut |piece| len += piece.len());
         assert!(len >= bytes.len());
         let mut rest = Some(&bytes[..]);
         while let Some(data) = rest {
-            rest = options::split_option(data).1;
+            rest = syntax::split_option(data).1;
         }
         let _ = options::RedirectMode::parse(&bytes);
         let _ = options::parse_switch(&bytes);

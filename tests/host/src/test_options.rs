@@ -4,9 +4,11 @@
 
 use proptest::prelude::*;
 
+use crate::conflicts::*;
 use crate::options::*;
 use crate::store::NoMemory;
 use crate::support::{cases, written};
+use crate::syntax::*;
 
 /// The layers of a value, unescaped; data-only ones in brackets.
 fn layers(value: &str) -> Result<Vec<String>, OptionError> {
