@@ -8,7 +8,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED SCENARIO HOURS BOOTS PROFILE KO COUNT
+export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED JOBS SCENARIO HOURS BOOTS PROFILE KO COUNT
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.

@@ -8,6 +8,7 @@
 #                            user namespace, who mounts them in it
 #   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
 #   FS=ext4,xfs,tmpfs        the file systems of the uppers; fresh: a new tmpfs for each case
+#   JOBS=N (4)               cases at a time
 #   KERNEL=stock|debug       ARGS="..." more for ovl-fuzz, such as --replay FILE --trace
 # Cases that differ are left in $OVL_BUILD/CAMPAIGN/, shrunk. The last line is
 # `N passed, N failed, N skipped`, in cases. The run is entered in the ledger.
@@ -15,7 +16,7 @@
 
 kernel=${KERNEL:-stock} seconds=${DURATION:-60} campaign=${CAMPAIGN:-fuzz} as=
 case $campaign in
-fuzz) upper=ext4,ext4,xfs,tmpfs lower=tmpfs,xfs,ext4 how=() ;;
+fuzz) upper=fresh,fresh,fresh,tmpfs,ext4,xfs lower=fresh,tmpfs,xfs,ext4 how=(--jobs "${JOBS:-4}") ;;
 hostile) upper=fresh,fresh,fresh,fresh,fresh,fresh,ext4,xfs lower=fresh,fresh,tmpfs how=(--hostile --ops 12) ;;
 hostile-userns)
 	upper=fresh lower=fresh how=(--hostile --userns --ops 12)

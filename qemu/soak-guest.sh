@@ -41,7 +41,7 @@ atmost() { if [ "$(left)" -lt "$1" ]; then left; else echo "$1"; fi; }
 while [ "$(left)" -gt 5 ]; do
 	turn=$((turn + 1))
 	echo "=== turn $turn, $(left) s to go, seed $seed"
-	$bin/ovl-fuzz --seed "$seed" --seconds "$(atmost 120)" --fs tmpfs,ext4,xfs --lower-fs tmpfs,ext4 --out /mnt/share/out |
+	$bin/ovl-fuzz --seed "$seed" --seconds "$(atmost 120)" --jobs 4 --fs tmpfs,ext4,xfs --lower-fs tmpfs,ext4 --out /mnt/share/out |
 		grep -E '^(---|  |seeds|[0-9]+ cases)'
 	result "${PIPESTATUS[0]}" "fuzz from seed $seed"
 	seed=$((seed + 1000000))

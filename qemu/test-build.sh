@@ -41,6 +41,8 @@ build() {
 	cargo --offline build --locked --manifest-path faults/Cargo.toml
 	cargo --offline test --locked --manifest-path host/Cargo.toml --no-run
 	cp "$target"/debug/{ovl-tests,ovl-fuzz,ovl-bench,ovl-faults} "$OVL_BUILD/tests/"
+	rm -rf "$OVL_BUILD/tests/corpus"
+	cp -r "$MODULE_DIR/tests/fuzz/corpus" "$OVL_BUILD/tests/"
 }
 build_it() { step "building the tests (Rust, in the Debian tree)" "$OVL_BUILD/tests.log" build; }
 if [ "${1:-}" = fetch ]; then

@@ -83,6 +83,10 @@ pub enum Kind {
     Opaque,
     /// A link to another path of the same layer.
     Link(Name),
+    /// A directory that says where it was.
+    Redirect(Name),
+    /// A file of this length whose data is elsewhere: below its own name, or below this one.
+    Metacopy(u32, Option<Name>),
 }
 
 /// An object of a layer.
@@ -125,6 +129,10 @@ pub struct Case {
 }
 
 impl Case {
+    pub fn drops_caches(&self) -> bool {
+        self.ops.iter().any(|(_, op)| matches!(op, Op::DropCaches))
+    }
+
     pub fn userxattr(&self) -> bool {
         self.options.iter().any(|o| o == "userxattr")
     }
@@ -390,6 +398,38 @@ pub enum Op {
     Umask {
         mask: u32,
     },
+    /// A lock of the open file: kind (0 read, 1 write, 2 none), start, length.
+    Lock {
+        fd: u8,
+        kind: i32,
+        start: i64,
+        len: i64,
+        test: bool,
+    },
+    Flock {
+        fd: u8,
+        op: i32,
+    },
+    /// Remembers the handle of a path.
+    Handle {
+        slot: u8,
+        path: Name,
+        flags: i32,
+    },
+    /// Opens what was remembered.
+    OpenHandle {
+        slot: u8,
+        fd: u8,
+        flags: i32,
+    },
+    /// Several processes at once: on one object, and on names of their own in one directory, in
+    /// such a way that the end does not depend on who was first.
+    Crowd {
+        dir: Name,
+        path: Name,
+    },
+    /// The upper becomes the topmost lower, below a new upper.
+    Stack,
 }
 
 impl Op {

@@ -198,13 +198,13 @@ fn parents(p: &[u8]) {
 
 fn put(p: &[u8], kind: &Kind) {
     let _ = match kind {
-        Kind::Dir | Kind::Opaque => sys::mkdir(p, 0o755),
+        Kind::Dir | Kind::Opaque | Kind::Redirect(_) => sys::mkdir(p, 0o755),
         Kind::Symlink(t) => sys::symlink(&t.0, p),
         Kind::Fifo => sys::mknod(p, libc::S_IFIFO | 0o600, 0),
         Kind::Socket => sys::mknod(p, libc::S_IFSOCK | 0o600, 0),
         Kind::Device(d) => sys::mknod(p, libc::S_IFCHR | 0o600, (*d).into()),
         Kind::Whiteout => sys::mknod(p, libc::S_IFCHR | 0o600, 0),
-        Kind::File(..) | Kind::WhiteoutXattr | Kind::Link(_) => {
+        Kind::File(..) | Kind::WhiteoutXattr | Kind::Metacopy(..) | Kind::Link(_) => {
             file(p, b"put there\n");
             Ok(0)
         }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs a case on both types, step by step, and compares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use crate::case::{show, Case, Name, Op};
 use crate::damage;
@@ -31,6 +32,19 @@ pub struct Outcome {
     pub mounted: bool,
     /// Not comparable, for this reason.
     pub skipped: Option<String>,
+    /// Where the time went, in microseconds.
+    pub spent: BTreeMap<&'static str, u64>,
+    lap: Option<Instant>,
+}
+
+impl Outcome {
+    /// What was done since the last call was this.
+    fn lap(&mut self, what: &'static str) {
+        let now = Instant::now();
+        if let Some(then) = self.lap.replace(now) {
+            *self.spent.entry(what).or_default() += (now - then).as_micros() as u64;
+        }
+    }
 }
 
 /// An ACL as the extended attribute has it.
@@ -71,6 +85,7 @@ struct Runner<'a> {
     /// The inode that was opened.
     opened: [(u64, u64); 6],
     maps: [Option<Map>; 6],
+    handles: [Option<sys::Handle>; 4],
     /// The inodes of paths, while nothing was renamed or removed.
     inodes: HashMap<Vec<u8>, (u64, u64)>,
 }
@@ -158,7 +173,7 @@ impl Runner<'_> {
     fn rest(fd: i32, size: usize) -> Result<Vec<(Vec<u8>, u8)>, i32> {
         let mut v = Vec::new();
         loop {
-            let d = sys::getdents(fd, size)?;
+            let d = sys::entries(fd, size)?;
             if d.is_empty() || v.len() > 10_000 {
                 return Ok(v);
             }
@@ -189,6 +204,57 @@ impl Runner<'_> {
         }
     }
 
+    /// Three processes at once, whose results do not depend on who is first.
+    fn crowd(&self, dir: &Name, path: &Name) -> String {
+        let (dir, path) = (self.p(dir), self.p(path));
+        let link = sys::stat(&path, false).map_or(0, |s| s.st_mode & libc::S_IFMT) == libc::S_IFLNK;
+        let job = |k: u8| {
+            let name = |what: &str, i: u8| join(&dir, format!("{what}-{k}-{i}").as_bytes());
+            let mut t = String::new();
+            let mut say = |r: Res| t += &unit(r.map(|_| 0));
+            for i in 0..4 {
+                let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+                let new = sys::open(&name("new", i), flags, 0o644);
+                if let Ok(fd) = new {
+                    say(sys::write(fd as i32, &data(i.into(), 1000), None));
+                    say(sys::close(fd as i32));
+                }
+                say(new);
+                if i % 2 == 1 {
+                    say(sys::rename(&name("new", i), &name("old", i), 0));
+                }
+                if i == 3 {
+                    say(sys::unlink(&name("old", i)));
+                }
+            }
+            say(sys::mkdir(&name("dir", 0), 0o755));
+            if link {
+                return t;
+            }
+            // One object for all: whoever comes first copies it up.
+            match k {
+                0 => say(sys::chmod(&path, 0o664)),
+                1 => say(sys::setxattr(&path, "user.crowd", b"1", 0)),
+                _ => say(sys::utimens(&path, 1_000_000_000, -2, false)),
+            }
+            let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOFOLLOW;
+            let fd = sys::open(&path, flags, 0);
+            if let Ok(fd) = fd {
+                say(sys::write(fd as i32, b"crowd", None));
+                say(sys::close(fd as i32));
+            }
+            say(fd);
+            t
+        };
+        let all: Vec<_> = (0..3).map(|k| sys::Process::new(|| job(k))).collect();
+        all.into_iter()
+            .map(|p| match p {
+                Ok(p) => p.join() + " ",
+                Err(e) => format!("E{e} "),
+            })
+            .collect()
+    }
+
     fn run(&mut self, who: u8, op: &Op) -> String {
         use Op::*;
         // What changes names: paths may mean other inodes from now on.
@@ -203,15 +269,23 @@ impl Runner<'_> {
                 | Symlink { .. }
                 | Remount
                 | Swap
+                | Stack
                 | DropCaches
                 | ReaddirRemove { .. }
         ) {
             self.inodes.clear();
         }
         match op {
-            Remount | Swap => {
+            Remount | Swap | Stack => {
                 self.close_all();
                 let a = unit(self.side.umount());
+                if matches!(op, Stack) && a == "ok" && !self.case.read_only {
+                    // Handles of the upper would be those of a lower now.
+                    self.handles = Default::default();
+                    if let Err(e) = self.side.stack() {
+                        return format!("E{e}");
+                    }
+                }
                 if matches!(op, Swap) {
                     self.side.ty = other(&self.side.ty).into();
                 }
@@ -268,26 +342,30 @@ impl Runner<'_> {
                 None => String::new(),
             },
             Read { fd: f, len } => {
-                let mut b = vec![0; *len as usize];
-                with(sys::read(fd(*f), &mut b, None), |n| {
-                    format!("{n} {:x}", hash(&b[..n as usize]))
+                let mut b = sys::Aligned::zeroed(*len as usize);
+                with(sys::read(fd(*f), b.get(), None), |n| {
+                    format!("{n} {:x}", hash(&b.get()[..n as usize]))
                 })
             }
             Pread { fd: f, off, len } => {
-                let mut b = vec![0; *len as usize];
-                with(sys::read(fd(*f), &mut b, Some(*off)), |n| {
-                    format!("{n} {:x}", hash(&b[..n as usize]))
+                let mut b = sys::Aligned::zeroed(*len as usize);
+                with(sys::read(fd(*f), b.get(), Some(*off)), |n| {
+                    format!("{n} {:x}", hash(&b.get()[..n as usize]))
                 })
             }
             Write { fd: f, seed, len } => {
-                res(sys::write(fd(*f), &data(*seed, *len as usize), None))
+                let mut b = sys::Aligned::new(&data(*seed, *len as usize));
+                res(sys::write(fd(*f), b.get(), None))
             }
             Pwrite {
                 fd: f,
                 off,
                 seed,
                 len,
-            } => res(sys::write(fd(*f), &data(*seed, *len as usize), Some(*off))),
+            } => {
+                let mut b = sys::Aligned::new(&data(*seed, *len as usize));
+                res(sys::write(fd(*f), b.get(), Some(*off)))
+            }
             Seek { fd: f, off, whence } => {
                 // A directory's places are the file system's own.
                 let dir =
@@ -406,7 +484,7 @@ impl Runner<'_> {
                     .collect(),
                 None => String::new(),
             },
-            Getdents { fd: f, size } => with(sys::getdents(fd(*f), *size as usize), |v| {
+            Getdents { fd: f, size } => with(sys::entries(fd(*f), *size as usize), |v| {
                 let v: Vec<String> = v
                     .iter()
                     .map(|(n, _, _, t)| format!("{}:{t}", show(n)))
@@ -486,7 +564,7 @@ impl Runner<'_> {
                 let mut all = Vec::new();
                 for _ in 0..*back {
                     all.extend(
-                        sys::getdents(fd, *size as usize)
+                        sys::entries(fd, *size as usize)
                             .unwrap_or_default()
                             .into_iter()
                             .map(|(n, _, _, t)| (n, t)),
@@ -512,7 +590,7 @@ impl Runner<'_> {
                     Err(e) => return format!("E{e}"),
                 };
                 let mut all = Vec::new();
-                while let Ok(d) = sys::getdents(fd, *size as usize) {
+                while let Ok(d) = sys::entries(fd, *size as usize) {
                     if d.is_empty() || all.len() > 1000 {
                         break;
                     }
@@ -542,7 +620,36 @@ impl Runner<'_> {
                     r
                 })
             }
-            Remount | Swap | ReadOnly { .. } | DropCaches | Umask { .. } => String::new(),
+            Lock {
+                fd: f,
+                kind,
+                start,
+                len,
+                test,
+            } => {
+                let kind = [libc::F_RDLCK, libc::F_WRLCK, libc::F_UNLCK][*kind as usize % 3];
+                with(sys::lock(fd(*f), kind, *start, *len, *test), |l| {
+                    format!("{l:?}")
+                })
+            }
+            Flock { fd: f, op } => unit(sys::flock(fd(*f), *op | libc::LOCK_NB)),
+            Handle { slot, path, flags } => match sys::Handle::of(&self.p(path), *flags) {
+                Ok(h) => {
+                    let t = h.text();
+                    self.handles[*slot as usize % 4] = Some(h);
+                    t
+                }
+                Err(e) => format!("E{e}"),
+            },
+            OpenHandle { slot, fd, flags } => match &self.handles[*slot as usize % 4] {
+                Some(h) => {
+                    let r = h.open(&self.side.mnt, *flags);
+                    self.install(*fd, r)
+                }
+                None => String::new(),
+            },
+            Crowd { dir, path } => self.crowd(dir, path),
+            Remount | Swap | Stack | ReadOnly { .. } | DropCaches | Umask { .. } => String::new(),
         }
     }
 }
@@ -629,14 +736,18 @@ pub fn run(case: &Case, id: &str, trace: bool) -> Outcome {
         fds: [None; 6],
         opened: [(0, 0); 6],
         maps: Default::default(),
+        handles: Default::default(),
         inodes: HashMap::new(),
     });
     sys::umask(0o022).ok();
+    out.lap("");
     compare(case, &mut rs, &mut out, trace);
+    out.lap("mounting crosswise");
     for r in &mut rs {
         r.close_all();
         r.side.remove();
     }
+    out.lap("removing");
     out
 }
 
@@ -686,7 +797,10 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
             .map(|n| take(&r.side.layer(n), What::Raw, i64::MAX))
             .collect::<Vec<_>>()
     };
-    let before = [lowers(&rs[0]), lowers(&rs[1])];
+    out.lap("making layers");
+    // The two are made alike: one tells what both were.
+    let before = lowers(&rs[0]);
+    out.lap("trees");
     // From here on, a time is `now`.
     let start = sys::now();
     for r in rs.iter_mut() {
@@ -718,6 +832,7 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
         return;
     }
     out.mounted = true;
+    out.lap("mounting");
     for (i, (who, op)) in case.ops.iter().enumerate() {
         out.mounts += u64::from(matches!(op, Op::Remount | Op::Swap));
         let a = rs[0].run(*who, op);
@@ -732,6 +847,13 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
                 }
             );
         }
+        out.lap(match op {
+            Op::Remount | Op::Swap | Op::Stack => "mounting again",
+            Op::DropCaches => "dropping caches",
+            Op::Sync | Op::Fsync { .. } => "syncing",
+            Op::Crowd { .. } => "crowds",
+            _ => "operations",
+        });
         out.compared += 1;
         if !a.starts_with('E') {
             out.succeeded += 1;
@@ -771,7 +893,9 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     if !case.damage.is_empty() && !no_secret(&merged, types, out) {
         return;
     }
+    out.lap("trees");
     let u = [0, 1].map(|i| unit(rs[i].side.umount()));
+    out.lap("unmounting");
     if u[0] != u[1] {
         out.difference = fail(
             "umount",
@@ -787,13 +911,19 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     if !trees(out, "workdir on disk", &work[0], &work[1], types) {
         return;
     }
+    for n in 0..rs[0].side.stacked {
+        let former = [0, 1].map(|i| take(&rs[i].side.former(n), What::Raw, start));
+        if !trees(out, "former upper", &former[0], &former[1], types) {
+            return;
+        }
+    }
     let untouched = !damage::links_layers(&case.damage);
     for i in [1, 0].into_iter().filter(|_| untouched) {
         for (n, l) in lowers(&rs[i]).iter().enumerate() {
             if !trees(
                 out,
                 &format!("lower of {} before and after", rs[i].side.ty),
-                &before[i][n],
+                &before[n],
                 l,
                 ["before", "after"],
             ) {
@@ -801,6 +931,7 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
             }
         }
     }
+    out.lap("trees");
     // Each one's upper with the other one's eyes. A volatile one is not to be mounted again.
     let eyes = types.map(other);
     let m = [0, 1].map(|i| unit(rs[i].side.mount(case, eyes[i], 0)));

@@ -38,6 +38,8 @@ struct Gen {
     dirs: Vec<Name>,
     /// Slots that are probably open.
     open: Vec<u8>,
+    /// Whether caches are dropped: that stops all other cases.
+    drops: bool,
 }
 
 impl Gen {
@@ -173,9 +175,9 @@ impl Gen {
                     self.note(path, false);
                 }
             }
-            Op::Tmpfile { fd, .. } => opened(self, *fd),
+            Op::Tmpfile { fd, .. } | Op::OpenHandle { fd, .. } => opened(self, *fd),
             Op::Close { fd } => self.open.retain(|f| f != fd),
-            Op::Remount | Op::Swap => self.open.clear(),
+            Op::Remount | Op::Swap | Op::Stack => self.open.clear(),
             Op::LinkFd { path, .. }
             | Op::Symlink { path, .. }
             | Op::Mknod { path, .. }
@@ -278,6 +280,30 @@ impl Gen {
         }
     }
 
+    /// Where an object says that it was: by an absolute path, or by another name beside it.
+    fn redirect(&mut self) -> Name {
+        match self.r.below(10) {
+            0..=5 => Name([b"/", &self.path().0[..]].concat()),
+            6..=8 => Name(self.component()),
+            _ => Name(
+                self.r
+                    .pick(&[
+                        &b"/"[..],
+                        b"",
+                        b"//a",
+                        b"/a/",
+                        b"a/b",
+                        b"..",
+                        b"/..",
+                        b"/a/../b",
+                        b"/./a",
+                        b"/none/such",
+                    ])
+                    .to_vec(),
+            ),
+        }
+    }
+
     fn entry(&mut self, lowers: usize, read_only: bool) -> Entry {
         let layer = if !read_only && self.r.chance(12) {
             0
@@ -306,7 +332,8 @@ impl Gen {
             35..=62 => Kind::Dir,
             63..=70 => {
                 let t = match self.r.below(4) {
-                    0 => Name(b"/etc/passwd".to_vec()),
+                    // Out of the overlay, where the two would meet, but to nothing.
+                    0 => Name(b"/no/such/place".to_vec()),
                     1 => Name(b"../a".to_vec()),
                     _ => Name(self.component()),
                 };
@@ -317,12 +344,20 @@ impl Gen {
             75..=76 => Kind::Device(*self.r.pick(&[0x103, 0x105, 0x700])),
             77..=84 => Kind::Whiteout,
             85..=87 => Kind::WhiteoutXattr,
-            88..=93 => Kind::Opaque,
+            88..=91 => Kind::Opaque,
+            92..=94 => Kind::Redirect(self.redirect()),
+            95..=97 => {
+                let to = self.r.chance(60).then(|| self.redirect());
+                Kind::Metacopy(self.len(), to)
+            }
             _ => Kind::Link(self.path()),
         };
         match kind {
             Kind::Whiteout | Kind::WhiteoutXattr => self.forget(&path),
-            _ => self.note(&path, matches!(kind, Kind::Dir | Kind::Opaque)),
+            _ => self.note(
+                &path,
+                matches!(kind, Kind::Dir | Kind::Opaque | Kind::Redirect(_)),
+            ),
         }
         let mut xattrs = Vec::new();
         while self.r.chance(15) {
@@ -345,11 +380,12 @@ impl Gen {
                 crate::execute::acl_bytes(&a),
             ));
         }
-        let mode = if matches!(kind, Kind::Dir | Kind::Opaque) && self.r.chance(80) {
-            0o755
-        } else {
-            self.mode()
-        };
+        let mode =
+            if matches!(kind, Kind::Dir | Kind::Opaque | Kind::Redirect(_)) && self.r.chance(80) {
+                0o755
+            } else {
+                self.mode()
+            };
         Entry {
             layer,
             path,
@@ -365,7 +401,7 @@ impl Gen {
     fn op(&mut self) -> Op {
         let fd = self.fd();
         let other = self.fd();
-        match self.r.below(220) {
+        match self.r.below(234) {
             0..=19 => {
                 let fd = self.r.below(6) as u8;
                 let acc =
@@ -383,6 +419,7 @@ impl Gen {
                     libc::O_PATH,
                     libc::O_NOATIME,
                     libc::O_SYNC,
+                    libc::O_DIRECT,
                 ] {
                     if self.r.chance(if f == libc::O_CREAT { 35 } else { 7 }) {
                         flags |= f;
@@ -648,12 +685,44 @@ impl Gen {
                 // Where it is read-only, little happens: back soon.
                 on: self.r.chance(12),
             },
-            207..=208 => Op::DropCaches,
+            207..=208 if self.drops => Op::DropCaches,
             209 => Op::Sync,
             210 => Op::Umask {
                 mask: *self.r.pick(&[0, 0o22, 0o22, 0o77]),
             },
             211 => Op::Fchdir { fd },
+            220..=222 => Op::Lock {
+                fd,
+                kind: self.r.below(3) as i32,
+                start: *self.r.pick(&[0, 0, 10, 4096]),
+                len: *self.r.pick(&[0, 1, 100]),
+                test: self.r.chance(25),
+            },
+            223 => Op::Flock {
+                fd,
+                op: *self.r.pick(&[libc::LOCK_SH, libc::LOCK_EX, libc::LOCK_UN]),
+            },
+            224..=226 => Op::Handle {
+                slot: self.r.below(4) as u8,
+                path: self.path(),
+                flags: *self.r.pick(&[0, 0, 0, 0x200, 2, libc::AT_SYMLINK_FOLLOW]),
+            },
+            227..=229 => Op::OpenHandle {
+                slot: self.r.below(4) as u8,
+                fd,
+                flags: *self.r.pick(&[
+                    libc::O_RDONLY,
+                    libc::O_PATH,
+                    libc::O_RDWR,
+                    libc::O_WRONLY | libc::O_APPEND,
+                    libc::O_RDONLY | libc::O_DIRECTORY,
+                ]) | libc::O_NONBLOCK,
+            },
+            230 => Op::Crowd {
+                dir: self.dir(),
+                path: self.path(),
+            },
+            231 => Op::Stack,
             _ => Op::Stat {
                 path: self.path(),
                 follow: false,
@@ -669,7 +738,9 @@ pub fn case(seed: u64, o: &Options) -> Case {
         known: Vec::new(),
         dirs: vec![Name(Vec::new())],
         open: Vec::new(),
+        drops: false,
     };
+    g.drops = g.r.chance(15);
     let lowers = if g.r.chance(60) {
         1 + g.r.below(2)
     } else {
@@ -704,6 +775,17 @@ pub fn case(seed: u64, o: &Options) -> Case {
     opt(30 + more, &["metacopy=on", "metacopy=off"]);
     opt(35, &["xino=on", "xino=off", "xino=auto"]);
     opt(10 + more, &["nfs_export=on", "nfs_export=off"]);
+    // What belongs together, now and then together.
+    match g.r.below(8) {
+        0 => options.extend(["redirect_dir=on", "index=on", "nfs_export=on"].map(str::to_string)),
+        1 => options.extend(["redirect_dir=on", "index=on", "metacopy=on"].map(str::to_string)),
+        _ => {}
+    }
+    let mut opt = |p: u64, list: &[&str]| {
+        if g.r.chance(p) {
+            options.push((*g.r.pick(list)).to_string());
+        }
+    };
     opt(10, &["volatile"]);
     opt(8, &["userxattr"]);
     opt(8, &["default_permissions"]);
@@ -755,6 +837,8 @@ pub fn case(seed: u64, o: &Options) -> Case {
         case.options.push("userxattr".into());
     }
     if o.hostile {
+        // The damage is to layers that stay where they are.
+        case.ops.retain(|(_, op)| !matches!(op, Op::Stack));
         if lowers > 1 && g.r.chance(20) {
             case.data_layers = 1 + g.r.below(lowers as u64 - 1) as usize;
         }

@@ -17,6 +17,8 @@ pub struct Side {
     pub mounted: bool,
     /// The directory where a tmpfs is mounted for this side.
     fresh: Option<Vec<u8>>,
+    /// How many uppers have become lowers.
+    pub stacked: usize,
 }
 
 pub fn join(a: &[u8], b: &[u8]) -> Vec<u8> {
@@ -57,6 +59,7 @@ impl Side {
             fresh: [&case.upper_fs, &case.lower_fs]
                 .contains(&&FRESH.to_string())
                 .then(|| base(FRESH)),
+            stacked: 0,
         }
     }
 
@@ -67,6 +70,20 @@ impl Side {
         } else {
             join(&self.lower_base, format!("l{n}").as_bytes())
         }
+    }
+
+    /// An upper that became a lower: the first one is 0.
+    pub fn former(&self, n: usize) -> Vec<u8> {
+        join(&self.upper_base, format!("s{n}").as_bytes())
+    }
+
+    /// Makes the upper, which is not mounted, the topmost lower, and a new upper and workdir.
+    pub fn stack(&mut self) -> Res {
+        sys::rename(&self.layer(0), &self.former(self.stacked), 0)?;
+        self.stacked += 1;
+        remove(&self.work());
+        sys::mkdir(&self.work(), 0o755)?;
+        sys::mkdir(&self.layer(0), 0o755)
     }
 
     pub fn work(&self) -> Vec<u8> {
@@ -150,6 +167,21 @@ impl Side {
                 r
             }
             Kind::Link(to) => sys::link(&join(&root, &to.0), &p, 0),
+            Kind::Redirect(to) => {
+                let r = sys::mkdir(&p, 0o755);
+                let _ = sys::setxattr(&p, &xattr("redirect"), &to.0, 0);
+                r
+            }
+            Kind::Metacopy(len, to) => {
+                sys::open(&p, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, 0o600).inspect(|fd| {
+                    let _ = sys::ftruncate(*fd as i32, (*len).into());
+                    let _ = sys::close(*fd as i32);
+                    let _ = sys::setxattr(&p, &xattr("metacopy"), b"", 0);
+                    if let Some(to) = to {
+                        let _ = sys::setxattr(&p, &xattr("redirect"), &to.0, 0);
+                    }
+                })
+            }
         };
         if made.is_err() || matches!(e.kind, Kind::Whiteout | Kind::Link(_)) {
             return;
@@ -166,12 +198,19 @@ impl Side {
 
     /// Mounts with the type of this side, or with another one.
     pub fn mount(&mut self, case: &Case, ty: &str, flags: u64) -> Res {
+        let former = (0..self.stacked).rev().map(|n| self.former(n));
         let mut o = b"lowerdir=".to_vec();
-        for n in 1..=case.lowers {
-            if n > 1 {
+        for (i, l) in former.enumerate() {
+            if i > 0 {
                 o.push(b':');
             }
-            if n + case.data_layers > case.lowers && n > 1 {
+            o.extend(l);
+        }
+        for n in 1..=case.lowers {
+            if n + self.stacked > 1 {
+                o.push(b':');
+            }
+            if n + case.data_layers > case.lowers && n + self.stacked > 1 {
                 o.push(b':');
             }
             o.extend(self.layer(n));
@@ -221,7 +260,7 @@ pub fn names(dir: &[u8]) -> Result<Vec<(Vec<u8>, u64, u8)>, i32> {
     )? as i32;
     let mut v = Vec::new();
     let r = loop {
-        match sys::getdents(fd, 32768) {
+        match sys::entries(fd, 32768) {
             Ok(d) if d.is_empty() => break Ok(()),
             Ok(d) => v.extend(d.into_iter().map(|(n, i, _, t)| (n, i, t))),
             Err(e) => break Err(e),

@@ -8,7 +8,7 @@
 //! shrunk and written down.
 //!
 //! ```text
-//! ovl-fuzz --seed N --seconds N [--fs ext4,xfs] [--lower-fs tmpfs,ext4] [--ops N] [--out DIR]
+//! ovl-fuzz --seed N --seconds N [--jobs N] [--fs ext4,xfs] [--lower-fs tmpfs,ext4] [--ops N] [--out DIR]
 //! ovl-fuzz --hostile ...              the layers are damaged first, and mounted nevertheless
 //!          --userns ...               and the attributes are those of a user namespace's owner
 //! ovl-fuzz --replay FILE|DIR...       run written cases; with --trace, step by step
@@ -24,13 +24,15 @@ use std::time::{Duration, Instant};
 use fuzz::case::{self, Case};
 use fuzz::execute::{self, Difference, Outcome};
 use fuzz::kmsg::Log;
-use fuzz::{generate, shrink, snapshot};
+use fuzz::{generate, shrink, snapshot, sys};
+use serde::{Deserialize, Serialize};
 
 struct Args {
     seed: u64,
     seconds: u64,
     cases: u64,
     ops: usize,
+    jobs: u64,
     fs: Vec<String>,
     lower_fs: Vec<String>,
     out: Option<PathBuf>,
@@ -47,7 +49,8 @@ fn args() -> Result<Args, String> {
         seed: 1,
         seconds: 60,
         cases: u64::MAX,
-        ops: 60,
+        ops: 100,
+        jobs: 1,
         fs: list("ext4".into()),
         lower_fs: list("tmpfs".into()),
         out: None,
@@ -66,6 +69,7 @@ fn args() -> Result<Args, String> {
             "--seconds" => a.seconds = num(val()?)?,
             "--cases" => a.cases = num(val()?)?,
             "--ops" => a.ops = num(val()?)? as usize,
+            "--jobs" => a.jobs = num(val()?)?.max(1),
             "--shrink" => a.shrink = num(val()?)?,
             "--fs" => a.fs = list(val()?),
             "--lower-fs" => a.lower_fs = list(val()?),
@@ -80,7 +84,37 @@ fn args() -> Result<Args, String> {
     Ok(a)
 }
 
-#[derive(Default)]
+/// Cases that drop the caches of the whole system run alone: what is in memory decides about inode
+/// numbers. All others run beside each other. Whoever comes first is let in first.
+struct Turn {
+    queue: i32,
+    cases: i32,
+}
+
+impl Turn {
+    fn new() -> Self {
+        let file = |name: &[u8]| {
+            sys::open(name, libc::O_CREAT | libc::O_RDWR, 0o600).map_or(-1, |fd| fd as i32)
+        };
+        Self {
+            queue: file(b"/tmp/ovl-fuzz.queue"),
+            cases: file(b"/tmp/ovl-fuzz.cases"),
+        }
+    }
+
+    fn enter(&self, alone: bool) {
+        let _ = sys::flock(self.queue, libc::LOCK_EX);
+        let how = if alone { libc::LOCK_EX } else { libc::LOCK_SH };
+        let _ = sys::flock(self.cases, how);
+        let _ = sys::flock(self.queue, libc::LOCK_UN);
+    }
+
+    fn leave(&self) {
+        let _ = sys::flock(self.cases, libc::LOCK_UN);
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
 struct Totals {
     cases: u64,
     skipped: u64,
@@ -89,8 +123,11 @@ struct Totals {
     succeeded: u64,
     mounts: u64,
     mounted: u64,
+    /// The last seed.
+    last: u64,
     kinds: BTreeMap<String, u64>,
     ops: BTreeMap<String, u64>,
+    spent: BTreeMap<String, u64>,
 }
 
 impl Totals {
@@ -100,6 +137,9 @@ impl Totals {
         self.succeeded += o.succeeded;
         self.mounts += o.mounts;
         self.mounted += u64::from(o.mounted);
+        for (k, n) in &o.spent {
+            *self.spent.entry(k.to_string()).or_default() += n;
+        }
         if o.skipped.is_some() {
             self.skipped += 1;
         } else {
@@ -110,6 +150,27 @@ impl Totals {
         if let Some(d) = &o.difference {
             self.failed += 1;
             *self.kinds.entry(d.kind.clone()).or_default() += 1;
+        }
+    }
+
+    /// What another job has found.
+    fn join(&mut self, o: Totals) {
+        self.cases += o.cases;
+        self.skipped += o.skipped;
+        self.failed += o.failed;
+        self.compared += o.compared;
+        self.succeeded += o.succeeded;
+        self.mounts += o.mounts;
+        self.mounted += o.mounted;
+        self.last = self.last.max(o.last);
+        for (to, from) in [
+            (&mut self.kinds, o.kinds),
+            (&mut self.ops, o.ops),
+            (&mut self.spent, o.spent),
+        ] {
+            for (k, n) in from {
+                *to.entry(k).or_default() += n;
+            }
         }
     }
 
@@ -137,13 +198,15 @@ impl Totals {
 }
 
 fn report(case: &Case, d: &Difference, out: &Option<PathBuf>) {
-    println!("--- seed {} differs: {}", case.seed, d.kind);
-    println!(
+    let mut t = String::new();
+    let mut say = |l: String| t += &(l + "\n");
+    say(format!("--- seed {} differs: {}", case.seed, d.kind));
+    say(format!(
         "  upper on {}, {} lowers on {}, options {:?}",
         case.upper_fs, case.lowers, case.lower_fs, case.options
-    );
+    ));
     for e in &case.entries {
-        println!(
+        say(format!(
             "  layer {} {}: {:?} {:o} {}:{} {:?}",
             e.layer,
             case::show(&e.path.0),
@@ -155,32 +218,36 @@ fn report(case: &Case, d: &Difference, out: &Option<PathBuf>) {
                 .iter()
                 .map(|(n, v)| format!("{n}={}", snapshot::bytes(v)))
                 .collect::<Vec<_>>()
-        );
+        ));
     }
     for d in &case.damage {
-        println!("  damage {d:?}");
+        say(format!("  damage {d:?}"));
     }
     for r in &case.rounds {
-        println!("  then {r:?}");
+        say(format!("  then {r:?}"));
     }
     for (w, op) in &case.ops {
-        println!("  {w} {op:?}");
+        say(format!("  {w} {op:?}"));
     }
-    println!("  {}", d.text);
+    say(format!("  {}", d.text));
     if let Some(dir) = out {
         let at = dir.join(format!("seed-{}.json", case.seed));
         match serde_json::to_string_pretty(case) {
             Ok(t) => {
                 if let Err(e) = std::fs::write(&at, t) {
-                    println!("  {}: {e}", at.display());
+                    say(format!("  {}: {e}", at.display()));
                 }
             }
-            Err(e) => println!("  {e}"),
+            Err(e) => say(format!("  {e}")),
         }
     }
+    // At once, as other jobs tell theirs, too.
+    print!("{t}");
 }
 
-fn campaign(a: &Args, log: &Log, t: &mut Totals) {
+/// Runs every `a.jobs`-th seed, from that of this job on.
+fn campaign(a: &Args, job: u64, t: &mut Totals) {
+    let (log, turn) = (Log::watch(), Turn::new());
     let o = generate::Options {
         upper_fs: a.fs.clone(),
         lower_fs: a.lower_fs.clone(),
@@ -191,14 +258,16 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
     let start = Instant::now();
     let end = start + Duration::from_secs(a.seconds);
     let mut told = start;
-    let mut seed = a.seed;
+    let mut seed = a.seed + job;
     while Instant::now() < end && seed - a.seed < a.cases {
         if let Some(dir) = &a.out {
             // In case the kernel does not live to tell.
-            let _ = std::fs::write(dir.join("current"), format!("{seed}\n"));
+            let _ = std::fs::write(dir.join(format!("current-{job}")), format!("{seed}\n"));
         }
         let case = generate::case(seed, &o);
-        let mut r = execute::run(&case, "c", a.trace);
+        turn.enter(case.drops_caches());
+        let mut r = execute::run(&case, &format!("c{job}"), a.trace);
+        turn.leave();
         if let Some(l) = log.alarm() {
             r.difference = Some(Difference {
                 kind: "kernel log".into(),
@@ -212,7 +281,10 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
                 let (c, d) = if d.kind == "kernel log" {
                     (case, d)
                 } else {
-                    shrink::shrink(&case, &d, a.shrink)
+                    turn.enter(true);
+                    let small = shrink::shrink(&case, &d, &format!("s{job}"), a.shrink);
+                    turn.leave();
+                    small
                 };
                 report(&c, &d, &a.out);
             } else {
@@ -226,16 +298,19 @@ fn campaign(a: &Args, log: &Log, t: &mut Totals) {
                 start.elapsed().as_secs(),
                 t.line()
             );
-            println!("{}", t.entry(a, seed));
+            if a.jobs == 1 {
+                println!("{}", t.entry(a, seed));
+            }
             let _ = std::io::stdout().flush();
         }
-        seed += 1;
+        seed += a.jobs;
     }
-    println!("{}", t.entry(a, seed.saturating_sub(1)));
+    t.last = seed.saturating_sub(a.jobs);
     println!(
-        "seeds {} to {} in {} s",
-        a.seed,
+        "seeds {} to {}, every {}, in {} s",
+        a.seed + job,
         seed.saturating_sub(1),
+        a.jobs,
         start.elapsed().as_secs()
     );
 }
@@ -299,10 +374,29 @@ fn main() -> ExitCode {
     };
     let log = Log::watch();
     let mut t = Totals::default();
-    if a.replay.is_empty() {
-        campaign(&a, &log, &mut t);
-    } else {
+    if !a.replay.is_empty() {
         replay(&a, &log, &mut t);
+    } else if a.jobs == 1 {
+        campaign(&a, 0, &mut t);
+    } else {
+        let jobs: Vec<_> = (0..a.jobs)
+            .map(|j| {
+                sys::Process::new(|| {
+                    let mut t = Totals::default();
+                    campaign(&a, j, &mut t);
+                    serde_json::to_string(&t).unwrap_or_default()
+                })
+            })
+            .collect();
+        for j in jobs {
+            match j.map(|p| serde_json::from_str(&p.join())) {
+                Ok(Ok(o)) => t.join(o),
+                _ => {
+                    println!("a job died");
+                    t.failed += 1;
+                }
+            }
+        }
     }
     if !t.kinds.is_empty() {
         println!("kinds of differences:");
@@ -312,6 +406,14 @@ fn main() -> ExitCode {
     }
     let ops: Vec<String> = t.ops.iter().map(|(k, n)| format!("{k} {n}")).collect();
     println!("operations: {}", ops.join(", "));
+    let all = t.spent.values().sum::<u64>().max(1);
+    let mut spent: Vec<_> = t.spent.iter().map(|(k, n)| (n * 100 / all, k)).collect();
+    spent.sort_by(|a, b| b.cmp(a));
+    let spent: Vec<String> = spent.iter().map(|(n, k)| format!("{k} {n} %")).collect();
+    println!("time: {}", spent.join(", "));
+    if a.replay.is_empty() {
+        println!("{}", t.entry(&a, t.last));
+    }
     println!("{}", t.line());
     println!(
         "{} passed, {} failed, {} skipped",

@@ -8,14 +8,14 @@ use crate::case::Case;
 use crate::execute::{run, Difference};
 
 /// The smallest case found in the time given, and its difference.
-pub fn shrink(case: &Case, d: &Difference, seconds: u64) -> (Case, Difference) {
+pub fn shrink(case: &Case, d: &Difference, id: &str, seconds: u64) -> (Case, Difference) {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut best = (case.clone(), d.clone());
     let try_it = |c: Case, best: &mut (Case, Difference)| {
         if Instant::now() > end {
             return false;
         }
-        match run(&c, "s", false).difference {
+        match run(&c, id, false).difference {
             Some(d) if d.kind == best.1.kind => {
                 *best = (c, d);
                 true

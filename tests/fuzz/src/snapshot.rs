@@ -20,7 +20,14 @@ pub enum What {
 pub type Tree = BTreeMap<String, String>;
 
 pub fn hash(data: &[u8]) -> u64 {
-    data.iter().fold(START, |h, b| {
+    // Eight bytes at a time: most of a snapshot is this.
+    let words = data.chunks_exact(8);
+    let rest = words.remainder();
+    let words = words.map(|w| u64::from_le_bytes(w.try_into().unwrap_or_default()));
+    let h = words.fold(START ^ data.len() as u64, |h, w| {
+        (h ^ w).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
+    });
+    rest.iter().fold(h, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
@@ -153,18 +160,21 @@ impl Walk {
             }
         }
         if kind != libc::S_IFDIR {
-            // The first of several names of one inode.
+            // The first of several names of one inode; those of temporary objects are numbers.
+            let temporary =
+                self.what == What::Raw && (key.starts_with("index/#") || key.starts_with("work/#"));
+            let name = if temporary { "a temporary one" } else { &key };
             let first = self
                 .inodes
                 .entry((s.st_dev, s.st_ino))
-                .or_insert_with(|| key.clone());
-            if *first != key {
+                .or_insert_with(|| name.to_string());
+            if *first != key && !temporary {
                 t += &format!(" same as {first}");
             }
         }
         match kind {
             libc::S_IFREG => {
-                t += &match contents(p) {
+                t += &match contents(p, s.st_size) {
                     Ok(h) => format!(" data={h:016x}"),
                     Err(e) => format!(" data: errno {e}"),
                 }
@@ -180,8 +190,8 @@ impl Walk {
         match sys::listxattr(p) {
             Ok(l) => {
                 for n in l {
-                    t += &match sys::getxattr(p, &n, 65536) {
-                        Ok((_, v)) => format!(" {n}={}", attribute(&n, &v)),
+                    t += &match sys::xattr(p, &n) {
+                        Ok(v) => format!(" {n}={}", attribute(&n, &v)),
                         Err(e) => format!(" {n}: errno {e}"),
                     };
                 }
@@ -229,9 +239,10 @@ fn mix(h: u64, b: &[u8]) -> u64 {
     h.rotate_left(5) ^ hash(b)
 }
 
-fn contents(p: &[u8]) -> Result<u64, i32> {
+fn contents(p: &[u8], size: i64) -> Result<u64, i32> {
     let fd = sys::open(p, libc::O_RDONLY | libc::O_NONBLOCK, 0)? as i32;
-    let mut b = vec![0u8; 1 << 17];
+    // One read for all, usually, and no more memory than that needs.
+    let mut b = vec![0u8; size.clamp(1, 1 << 17) as usize];
     let mut h = START;
     let r = loop {
         match sys::read(fd, &mut b, None) {

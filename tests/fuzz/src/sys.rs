@@ -42,6 +42,9 @@ plain! {
     fchdir(fd: i32) = libc::fchdir(fd);
     fadvise(fd: i32, advice: i32) = match libc::posix_fadvise(fd, 0, 0, advice) { 0 => 0, e => { *libc::__errno_location() = e; -1 } };
     umask(mask: u32) = libc::umask(mask);
+    flock(fd: i32, op: i32) = libc::flock(fd, op);
+    fork() = libc::fork();
+    wait(pid: i32) = libc::waitpid(pid, std::ptr::null_mut(), 0);
     // The raw call: only this thread, which is the only one.
     seteuid(uid: u32) = libc::syscall(libc::SYS_setresuid, -1, uid, -1);
     setegid(gid: u32) = libc::syscall(libc::SYS_setresgid, -1, gid, -1);
@@ -229,6 +232,15 @@ pub fn fsetxattr(fd: i32, name: &str, v: &[u8]) -> Res {
     ret(unsafe { libc::fsetxattr(fd, n.as_ptr(), v.as_ptr().cast(), v.len(), 0) }.into())
 }
 
+/// A value, however long it is; most are short.
+pub fn xattr(p: &[u8], name: &str) -> Result<Vec<u8>, i32> {
+    match getxattr(p, name, 512) {
+        Err(libc::ERANGE) => getxattr(p, name, 65536),
+        r => r,
+    }
+    .map(|(_, v)| v)
+}
+
 pub fn getxattr(p: &[u8], name: &str, size: usize) -> Result<(i64, Vec<u8>), i32> {
     let (p, n) = (c(p), c(name.as_bytes()));
     let mut b = vec![0u8; size];
@@ -258,9 +270,14 @@ pub fn removexattr(p: &[u8], name: &str) -> Res {
 /// The names, sorted.
 pub fn listxattr(p: &[u8]) -> Result<Vec<String>, i32> {
     let p = c(p);
-    let mut b = vec![0u8; 65536];
-    // SAFETY: string and buffer live through the call.
-    let r = ret(unsafe { libc::llistxattr(p.as_ptr(), b.as_mut_ptr().cast(), b.len()) } as i64)?;
+    let mut b = vec![0u8; 512];
+    let r = loop {
+        // SAFETY: string and buffer live through the call.
+        match ret(unsafe { libc::llistxattr(p.as_ptr(), b.as_mut_ptr().cast(), b.len()) } as i64) {
+            Err(libc::ERANGE) if b.len() < 65536 => b.resize(65536, 0),
+            r => break r?,
+        }
+    };
     let mut v: Vec<String> = b[..r as usize]
         .split(|x| *x == 0)
         .filter(|s| !s.is_empty())
@@ -400,6 +417,18 @@ pub fn getdents(fd: i32, size: usize) -> Result<Vec<Dirent>, i32> {
     Ok(v)
 }
 
+/// As [`getdents`], but goes on behind an entry that cannot be looked at: who is told of it, and
+/// when, is an accepted difference (docs/differences.md).
+pub fn entries(fd: i32, size: usize) -> Result<Vec<Dirent>, i32> {
+    for _ in 0..100 {
+        match getdents(fd, size) {
+            Err(libc::EPERM | libc::EIO | libc::ESTALE | libc::ELOOP | libc::EREMOTE) => {}
+            r => return r,
+        }
+    }
+    getdents(fd, size)
+}
+
 /// A mapping of a file, looked at without fear of SIGBUS.
 pub struct Map {
     at: *mut libc::c_void,
@@ -477,6 +506,148 @@ impl Drop for Map {
             libc::close(self.pipe[0]);
             libc::close(self.pipe[1]);
         }
+    }
+}
+
+/// Bytes that start where a page does, as O_DIRECT wants it: with other bytes, the result would
+/// depend on where the memory happens to be.
+pub struct Aligned {
+    bytes: Vec<u8>,
+    from: usize,
+}
+
+impl Aligned {
+    pub fn new(data: &[u8]) -> Self {
+        let mut a = Self::zeroed(data.len());
+        a.get().copy_from_slice(data);
+        a
+    }
+
+    pub fn zeroed(len: usize) -> Self {
+        let bytes = vec![0u8; len + 4096];
+        let from = bytes.as_ptr().align_offset(4096);
+        Self { bytes, from }
+    }
+
+    pub fn get(&mut self) -> &mut [u8] {
+        let len = self.bytes.len() - 4096;
+        &mut self.bytes[self.from..self.from + len]
+    }
+}
+
+/// A lock that belongs to the open file: sets it, or asks which one is in the way.
+pub fn lock(fd: i32, kind: i32, start: i64, len: i64, test: bool) -> Result<(i64, i64, i64), i32> {
+    // SAFETY: `flock` is plain data, valid when zeroed, and lives through the call.
+    unsafe {
+        let mut l: libc::flock = std::mem::zeroed();
+        l.l_type = kind as i16;
+        l.l_start = start;
+        l.l_len = len;
+        let cmd = if test {
+            libc::F_OFD_GETLK
+        } else {
+            libc::F_OFD_SETLK
+        };
+        ret(libc::fcntl(fd, cmd, &mut l).into())?;
+        Ok((l.l_type.into(), l.l_start, l.l_len))
+    }
+}
+
+/// `struct file_handle`, with the most bytes that one can have.
+#[repr(C)]
+#[derive(Clone)]
+pub struct Handle {
+    len: u32,
+    kind: i32,
+    bytes: [u8; 128],
+}
+
+impl Handle {
+    /// `name_to_handle_at`.
+    pub fn of(p: &[u8], flags: i32) -> Result<Self, i32> {
+        let p = c(p);
+        let mut h = Self {
+            len: 128,
+            kind: 0,
+            bytes: [0; 128],
+        };
+        let mut mount = 0i32;
+        // SAFETY: the string, a handle with as much room as it says, and an int for the mount.
+        ret(unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                libc::AT_FDCWD,
+                p.as_ptr(),
+                &mut h,
+                &mut mount,
+                flags,
+            )
+        })?;
+        Ok(h)
+    }
+
+    /// `open_by_handle_at` in the file system of a path.
+    pub fn open(&self, at: &[u8], flags: i32) -> Res {
+        let dir = open(at, libc::O_RDONLY | libc::O_DIRECTORY, 0)? as i32;
+        // SAFETY: a handle with as many bytes as it says.
+        let r = ret(unsafe {
+            libc::syscall(
+                libc::SYS_open_by_handle_at,
+                dir,
+                self,
+                flags | libc::O_CLOEXEC,
+            )
+        });
+        let _ = close(dir);
+        r
+    }
+
+    /// What two runs have in common: the length and the type.
+    pub fn text(&self) -> String {
+        format!("{} {:x}", self.len, self.kind)
+    }
+}
+
+pub fn pipe() -> Result<[i32; 2], i32> {
+    let mut p = [0; 2];
+    // SAFETY: the array has two ints.
+    ret(unsafe { libc::pipe2(p.as_mut_ptr(), libc::O_CLOEXEC) }.into())?;
+    Ok(p)
+}
+
+/// Runs `job` in a new process, which writes what it returns; see [`Process::join`].
+pub struct Process {
+    pid: i32,
+    from: i32,
+}
+
+impl Process {
+    pub fn new(job: impl FnOnce() -> String) -> Result<Self, i32> {
+        let [rd, wr] = pipe()?;
+        let pid = fork()? as i32;
+        if pid == 0 {
+            let said = job();
+            let mut b = said.as_bytes();
+            while let Ok(n @ 1..) = write(wr, b, None) {
+                b = &b[n as usize..];
+            }
+            // SAFETY: ends the process without running what belongs to the parent.
+            unsafe { libc::_exit(0) }
+        }
+        let _ = close(wr);
+        Ok(Self { pid, from: rd })
+    }
+
+    /// Waits for the end: what the process returned.
+    pub fn join(self) -> String {
+        let mut all = Vec::new();
+        let mut b = vec![0u8; 4096];
+        while let Ok(n @ 1..) = read(self.from, &mut b, None) {
+            all.extend_from_slice(&b[..n as usize]);
+        }
+        let _ = close(self.from);
+        let _ = wait(self.pid);
+        String::from_utf8_lossy(&all).into_owned()
     }
 }
 

@@ -32,6 +32,7 @@ mod create;
 mod damaged;
 mod data;
 mod data_only;
+mod differential;
 mod etxtbsy;
 mod export;
 mod file_flags;
@@ -121,6 +122,7 @@ const TABLES: &[&[Case]] = &[
     security::TESTS,
     known_bugs::TESTS,
     syzkaller::TESTS,
+    differential::TESTS,
     tables::TESTS,
     selinux::TESTS,
     apparmor::TESTS,
