@@ -2,8 +2,8 @@
 //! The operations in which something fails: each is one system call or a few, on the layers of
 //! `lab.rs`, and can be tried again.
 
-use fuzz::execute::acl_bytes;
 use fuzz::layers::names;
+use fuzz::runner::acl_bytes;
 use fuzz::sys::{self, Res};
 
 use crate::lab::At;

@@ -281,7 +281,7 @@ fn campaign(a: &Args, job: u64, t: &mut Totals) {
                 let (c, d) = if d.kind == "kernel log" {
                     (case, d)
                 } else {
-                    turn.enter(true);
+                    turn.enter(case.drops_caches());
                     let small = shrink::shrink(&case, &d, &format!("s{job}"), a.shrink);
                     turn.leave();
                     small

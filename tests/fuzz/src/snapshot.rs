@@ -2,6 +2,7 @@
 //! Whole trees as text, one line for each object, with everything masked that two runs of the
 //! same sequence may have different: the present time, inode numbers, file handles.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::case::show;
@@ -160,16 +161,22 @@ impl Walk {
             }
         }
         if kind != libc::S_IFDIR {
-            // The first of several names of one inode; those of temporary objects are numbers.
-            let temporary =
-                self.what == What::Raw && (key.starts_with("index/#") || key.starts_with("work/#"));
-            let name = if temporary { "a temporary one" } else { &key };
-            let first = self
-                .inodes
-                .entry((s.st_dev, s.st_ino))
-                .or_insert_with(|| name.to_string());
-            if *first != key && !temporary {
-                t += &format!(" same as {first}");
+            // The first of several names of one inode. Handles and the numbers of temporary objects
+            // have no order.
+            let raw = |p: &[&str]| self.what == What::Raw && p.iter().any(|p| key.starts_with(p));
+            let temporary = raw(&["index/#", "work/#"]);
+            match self.inodes.entry((s.st_dev, s.st_ino)) {
+                Entry::Occupied(_) if temporary => {}
+                Entry::Occupied(first) => t += &format!(" same as {}", first.get()),
+                Entry::Vacant(v) => {
+                    v.insert(if temporary {
+                        "a temporary one".into()
+                    } else if raw(&["index/handle-"]) {
+                        "an index entry".into()
+                    } else {
+                        key.clone()
+                    });
+                }
             }
         }
         match kind {

@@ -670,15 +670,26 @@ pub fn chdir(p: &[u8]) -> Res {
     ret(unsafe { libc::chdir(p.as_ptr()) }.into())
 }
 
-/// Nanoseconds since 1970, by the clock that gives files their times; all times given before
-/// this call are earlier, all given after it are not.
-pub fn now() -> i64 {
+fn clock(id: libc::clockid_t) -> i64 {
     let mut t = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    std::thread::sleep(std::time::Duration::from_millis(12));
     // SAFETY: the structure lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut t) };
+    unsafe { libc::clock_gettime(id, &mut t) };
     t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+/// Nanoseconds since 1970, by the clock that gives files their times; all times given before
+/// this call are earlier, all given after it are not. That clock goes by ticks, which may be late,
+/// while a file whose time was asked for gets the next one from a finer clock.
+pub fn now() -> i64 {
+    let fine = clock(libc::CLOCK_REALTIME);
+    loop {
+        let coarse = clock(libc::CLOCK_REALTIME_COARSE);
+        if coarse > fine {
+            return coarse;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where the two modules differ on purpose: docs/differences.md for the machine.
+
+use crate::case::Op;
+use crate::layers::{join, names};
+use crate::runner::Runner;
+use crate::snapshot::Tree;
+use crate::sys;
+
+/// An entry that cannot be looked up is below `p`: in-tree it is hidden, or ends the listing.
+fn has_broken(p: &[u8], depth: u32) -> bool {
+    names(p).is_ok_and(|v| {
+        v.iter().any(|(n, _, kind)| {
+            let p = join(p, n);
+            match sys::stat(&p, false) {
+                Err(e) => e != libc::ENOENT,
+                Ok(_) => depth > 0 && *kind == libc::DT_DIR && has_broken(&p, depth - 1),
+            }
+        })
+    })
+}
+
+/// A difference that is known and accepted (docs/differences.md).
+pub fn accepted(rs: &[Runner<'_>; 2], op: &Op) -> bool {
+    let Some(ours) = rs.iter().find(|r| r.side.ty == "overlay_rs") else {
+        return false;
+    };
+    match op {
+        Op::Readdir { path } | Op::ReaddirSeek { path, .. } | Op::ReaddirRemove { path, .. } => {
+            has_broken(&ours.p(path), 0)
+        }
+        Op::Walk { path } => has_broken(&ours.p(path), 3),
+        Op::Getdents { fd, .. } => ours.fds[*fd as usize % 6]
+            .is_some_and(|f| has_broken(format!("/proc/self/fd/{f}").as_bytes(), 0)),
+        _ => false,
+    }
+}
+
+/// Leaves out where the trees differ because overlay_rs lists entries that cannot be looked up:
+/// those entries, and all of a directory whose listing failed in-tree for one of them.
+pub fn without_broken(mut trees: [Tree; 2], types: [&str; 2]) -> [Tree; 2] {
+    let [a, b] = &mut trees;
+    let (ours, theirs) = if types[0] == "overlay_rs" {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    let failed: Vec<String> = theirs
+        .iter()
+        .filter(|(k, line)| line.starts_with("readdir: errno") && !ours.contains_key(*k))
+        .map(|(k, _)| k.clone())
+        .collect();
+    for dir in failed {
+        // The root's is `/`, and the names below it begin with nothing.
+        let below = dir.strip_prefix('/').unwrap_or(&dir).to_string();
+        let inside = |k: &str| {
+            k.strip_prefix(&below)
+                .is_some_and(|n| !n.is_empty() && k != "." && k != dir)
+        };
+        let broken = |(k, line): (&String, &String)| inside(k) && line.starts_with("stat: errno");
+        if ours.iter().any(broken) {
+            theirs.remove(&dir);
+            ours.retain(|k, _| !inside(k));
+        }
+    }
+    ours.retain(|k, line| !line.starts_with("stat: errno") || theirs.contains_key(k));
+    trees
+}
