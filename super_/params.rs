@@ -309,12 +309,16 @@ impl Options {
         self.lowers.clear();
         self.data_layers = 0;
         self.lowerdir_all = None;
-        let split = split_lowerdirs(value.to_bytes())
-            .map_err(|error| context.refuse(EINVAL, fmt!("{}", error.message())))?;
-        if split.is_empty() {
+        let split = split_lowerdirs(value.to_bytes());
+        if value.is_empty() {
             return Ok(());
         }
-        self.lowerdir_all = Some(copy(value)?);
+        // Also if it is refused: what follows is judged as coming after a lowerdir=. But a leading
+        // colon never counted as one.
+        if split != Err(OptionError::LeadingColon) {
+            self.lowerdir_all = Some(copy(value)?);
+        }
+        let split = split.map_err(|error| context.refuse(EINVAL, fmt!("{}", error.message())))?;
         for layer in split.iter() {
             let key = match layer.data_only {
                 true => Key::DataDirAdd,

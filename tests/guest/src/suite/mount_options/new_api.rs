@@ -157,7 +157,15 @@ fn new_api_lower_one_by_one_after_all(t: &T) -> R {
     let fd = open_fs(t)?;
     set(&fd, "lowerdir", o.lown(0, ""))?;
     check_err!(set(&fd, "lowerdir+", o.lown(1, "")), EINVAL);
-    Ok(())
+
+    // Nor after one that was refused. What began with a colon was never one.
+    let trailing = format!("{}:", o.lown(0, "").display());
+    let fd = open_fs(t)?;
+    check_err!(set(&fd, "lowerdir", trailing), EINVAL);
+    check_err!(set(&fd, "lowerdir+", o.lown(1, "")), EINVAL);
+    let fd = open_fs(t)?;
+    check_err!(set(&fd, "lowerdir", ":x"), EINVAL);
+    set(&fd, "lowerdir+", o.lown(1, ""))
 }
 
 fn new_api_layers_by_descriptor(t: &T) -> R {
