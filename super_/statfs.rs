@@ -58,7 +58,8 @@ enum Identity {
 }
 
 /// Finds or makes the identity of the overlay whose upper layer `ms` has; `uuid=auto` becomes
-/// `on` or `null`. A failure is logged and leaves the mount without one.
+/// `on` or `null`, unless the identity was there or the mark of the root is empty. A failure is
+/// logged and leaves the mount without one.
 pub(super) fn init_uuid(ms: &mut MountState, m: &Mounter<'_>) -> Option<uuid::Uuid> {
     let (identity, mode) = find_or_make(ms, m);
     ms.config.uuid = mode;
@@ -96,9 +97,11 @@ fn find_or_make(ms: &MountState, m: &Mounter<'_>) -> (Identity, Uuid) {
 
     // An upper root is marked impure by the first copy-up or lookup of a subdirectory. One that
     // is, without an identity, was used by an overlay that had none: it stays so.
+    let mut effective = Uuid::On;
     if mode == Uuid::Auto {
         match root.getxattr_raw(m, ms.xattr(Name::Impure), &mut []) {
-            Ok(0) => {}
+            // A mark without a value says neither that the overlay is old nor that it is new.
+            Ok(0) => effective = Uuid::Auto,
             Ok(_) => return (Identity::Missing, Uuid::Null),
             Err(error) if error == ENODATA => {}
             Err(error) => return failed("read", error),
@@ -110,7 +113,7 @@ fn find_or_make(ms: &MountState, m: &Mounter<'_>) -> (Identity, Uuid) {
         .want_write()
         .and_then(|w| w.set_xattr(m, mnt.root(), ms.xattr(Name::Uuid), &uuid, 0));
     match written {
-        Ok(()) => (Identity::Is(uuid), Uuid::On),
+        Ok(()) => (Identity::Is(uuid), effective),
         Err(error) => failed("store", error),
     }
 }

@@ -17,6 +17,7 @@ cases! { "show_options";
     workdir_of_readonly_stack_is_dropped;
     shown_options_mount_again;
     old_upper_shows_uuid_null;
+    empty_impure_leaves_uuid_auto;
 }
 
 fn shown(o: &Ovl) -> R<String> {
@@ -180,5 +181,15 @@ fn old_upper_shows_uuid_null(t: &T) -> R {
         None,
         "a uuid in an upper that was used before"
     );
+    Ok(())
+}
+
+fn empty_impure_leaves_uuid_auto(t: &T) -> R {
+    let o = t.ovl()?;
+    f::setxattr(o.up(""), "trusted.overlay.impure", "")?;
+    o.mount_only(&o.layer_opts())?;
+    // The upper gets a uuid, as a new one does, but what is shown is the default: nothing.
+    check_eq!(shown(&o)?, format!("rw,{}", layers(&o)));
+    check_eq!(o.xattr("", "uuid")?.map(|uuid| uuid.len()), Some(16));
     Ok(())
 }
