@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::accepted::{accepted, without_broken};
 use crate::case::{Case, Op};
 use crate::damage;
+use crate::generate::Plan;
 use crate::layers::Side;
 use crate::runner::{other, unit, Runner};
 use crate::snapshot::{differences, fold, take, Tree, What};
@@ -34,6 +35,10 @@ pub struct Outcome {
     pub mounted: bool,
     /// Not comparable, for this reason.
     pub skipped: Option<String>,
+    /// What was done, by whom.
+    pub ops: Vec<(u8, Op)>,
+    /// How the operations ended: `ok`, or an errno.
+    pub ends: BTreeMap<String, u64>,
     /// Where the time went, in microseconds.
     pub spent: BTreeMap<&'static str, u64>,
     lap: Option<Instant>,
@@ -57,8 +62,9 @@ fn short(s: &str) -> String {
     }
 }
 
-/// Runs a case. With `trace`, every operation and its results are printed.
-pub fn run(case: &Case, id: &str, trace: bool) -> Outcome {
+/// Runs a case: the operations of the plan, or else its own. With `trace`, every operation and its
+/// results are printed.
+pub fn run(case: &Case, plan: Option<&mut Plan>, id: &str, trace: bool) -> Outcome {
     let mut out = Outcome::default();
     let sides = [
         Side::new(case, &format!("{id}a"), "overlay"),
@@ -67,7 +73,7 @@ pub fn run(case: &Case, id: &str, trace: bool) -> Outcome {
     let mut rs = sides.map(|side| Runner::new(case, side));
     sys::umask(0o022).ok();
     out.lap("");
-    compare(case, &mut rs, &mut out, trace);
+    compare(case, plan, &mut rs, &mut out, trace);
     out.lap("mounting crosswise");
     for r in &mut rs {
         r.close_all();
@@ -96,7 +102,13 @@ fn trees(out: &mut Outcome, kind: &str, a: &Tree, b: &Tree, who: [&str; 2]) -> b
     false
 }
 
-fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool) {
+fn compare(
+    case: &Case,
+    mut plan: Option<&mut Plan>,
+    rs: &mut [Runner<'_>; 2],
+    out: &mut Outcome,
+    trace: bool,
+) {
     let fail = |kind: &str, text: String| {
         Some(Difference {
             kind: kind.into(),
@@ -153,10 +165,17 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
     }
     out.mounted = true;
     out.lap("mounting");
-    for (i, (who, op)) in case.ops.iter().enumerate() {
+    for i in 0.. {
+        let next = match &mut plan {
+            Some(p) => p.next_op(),
+            None => case.ops.get(i).cloned(),
+        };
+        let Some((who, op)) = next else { break };
+        out.ops.push((who, op.clone()));
+        let op = &op;
         out.mounts += u64::from(matches!(op, Op::Remount | Op::Swap));
-        let a = rs[0].run(*who, op);
-        let b = rs[1].run(*who, op);
+        let a = rs[0].run(who, op);
+        let b = rs[1].run(who, op);
         if trace {
             println!(
                 "{i:4} {who} {op:?}\n        {a}{}",
@@ -175,9 +194,12 @@ fn compare(case: &Case, rs: &mut [Runner<'_>; 2], out: &mut Outcome, trace: bool
             _ => "operations",
         });
         out.compared += 1;
-        if !a.starts_with('E') {
-            out.succeeded += 1;
+        let end = short(&a);
+        out.succeeded += u64::from(end == "ok");
+        if let Some(p) = &mut plan {
+            p.learn(op, end == "ok");
         }
+        *out.ends.entry(end).or_default() += 1;
         if a != b && !accepted(rs, op) {
             let kind = format!("{}:{}:{}", op.name(), short(&a), short(&b));
             out.difference = fail(

@@ -39,10 +39,59 @@ struct Gen {
     /// Paths that are there, as far as can be told without running anything.
     known: Vec<Name>,
     dirs: Vec<Name>,
-    /// Slots that are probably open.
-    open: Vec<u8>,
+    /// What the slots for open descriptors hold.
+    slots: [Slot; 6],
     /// Whether caches are dropped: that stops all other cases.
     drops: bool,
+    /// Whether the uppers become lowers.
+    stacks: bool,
+    /// Nothing can be changed now.
+    frozen: bool,
+}
+
+/// What was opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Closed,
+    File,
+    Dir,
+}
+
+/// The operations of a case. They are chosen while it runs, as what succeeded decides about what
+/// is there for the next ones.
+pub struct Plan {
+    gen: Gen,
+    left: usize,
+    /// Root does everything.
+    alone: bool,
+}
+
+impl Plan {
+    pub fn drops_caches(&self) -> bool {
+        self.gen.drops
+    }
+
+    /// Who does what next.
+    pub fn next_op(&mut self) -> Option<(u8, Op)> {
+        self.left = self.left.checked_sub(1)?;
+        let g = &mut self.gen;
+        if g.frozen && g.r.chance(20) {
+            return Some((0, Op::ReadOnly { on: false }));
+        }
+        let who = if self.alone || g.r.chance(75) {
+            0
+        } else {
+            1 + g.r.below(2) as u8
+        };
+        Some((who, g.op()))
+    }
+
+    /// What became of it.
+    pub fn learn(&mut self, op: &Op, succeeded: bool) {
+        if succeeded {
+            self.gen.effect(op);
+        }
+    }
 }
 
 impl Gen {
@@ -238,14 +287,16 @@ impl Gen {
     }
 }
 
-/// The case of a seed.
-pub fn case(seed: u64, o: &Options) -> Case {
+/// The case of a seed, and what is done in it.
+pub fn case(seed: u64, o: &Options) -> (Case, Plan) {
     let mut g = Gen {
         r: Rng::new(seed),
         known: Vec::new(),
         dirs: vec![Name(Vec::new())],
-        open: Vec::new(),
+        slots: [Slot::Closed; 6],
         drops: false,
+        stacks: !o.hostile,
+        frozen: false,
     };
     g.drops = g.r.chance(15);
     let lowers = if g.r.chance(60) {
@@ -303,20 +354,8 @@ pub fn case(seed: u64, o: &Options) -> Case {
     let most = if g.r.chance(10) { 80 } else { 20 };
     let n = 3 + g.r.below(most);
     let entries = (0..n).map(|_| g.entry(lowers, read_only)).collect();
-    let k = o.ops / 2 + g.r.below(o.ops as u64) as usize;
+    let left = o.ops / 2 + g.r.below(o.ops as u64) as usize;
     let alone = g.r.chance(40);
-    let ops = (0..k)
-        .map(|_| {
-            let who = if alone || g.r.chance(70) {
-                0
-            } else {
-                1 + g.r.below(2) as u8
-            };
-            let op = g.op();
-            g.effect(&op);
-            (who, op)
-        })
-        .collect();
     let mut case = Case {
         seed,
         upper_fs,
@@ -328,7 +367,7 @@ pub fn case(seed: u64, o: &Options) -> Case {
         entries,
         damage: Vec::new(),
         rounds: Vec::new(),
-        ops,
+        ops: Vec::new(),
     };
     if o.userns {
         // What is refused together with these attributes.
@@ -344,8 +383,6 @@ pub fn case(seed: u64, o: &Options) -> Case {
         case.options.push("userxattr".into());
     }
     if o.hostile {
-        // The damage is to layers that stay where they are.
-        case.ops.retain(|(_, op)| !matches!(op, Op::Stack));
         if lowers > 1 && g.r.chance(20) {
             case.data_layers = 1 + g.r.below(lowers as u64 - 1) as usize;
         }
@@ -359,5 +396,10 @@ pub fn case(seed: u64, o: &Options) -> Case {
             case.rounds.push(more);
         }
     }
-    case
+    let plan = Plan {
+        gen: g,
+        left,
+        alone,
+    };
+    (case, plan)
 }

@@ -127,11 +127,12 @@ struct Totals {
     last: u64,
     kinds: BTreeMap<String, u64>,
     ops: BTreeMap<String, u64>,
+    ends: BTreeMap<String, u64>,
     spent: BTreeMap<String, u64>,
 }
 
 impl Totals {
-    fn add(&mut self, case: &Case, o: &Outcome) {
+    fn add(&mut self, o: &Outcome) {
         self.cases += 1;
         self.compared += o.compared;
         self.succeeded += o.succeeded;
@@ -140,12 +141,12 @@ impl Totals {
         for (k, n) in &o.spent {
             *self.spent.entry(k.to_string()).or_default() += n;
         }
-        if o.skipped.is_some() {
-            self.skipped += 1;
-        } else {
-            for (_, op) in &case.ops {
-                *self.ops.entry(op.name()).or_default() += 1;
-            }
+        for (k, n) in &o.ends {
+            *self.ends.entry(k.clone()).or_default() += n;
+        }
+        self.skipped += u64::from(o.skipped.is_some());
+        for (_, op) in &o.ops {
+            *self.ops.entry(op.name()).or_default() += 1;
         }
         if let Some(d) = &o.difference {
             self.failed += 1;
@@ -166,6 +167,7 @@ impl Totals {
         for (to, from) in [
             (&mut self.kinds, o.kinds),
             (&mut self.ops, o.ops),
+            (&mut self.ends, o.ends),
             (&mut self.spent, o.spent),
         ] {
             for (k, n) in from {
@@ -264,17 +266,18 @@ fn campaign(a: &Args, job: u64, t: &mut Totals) {
             // In case the kernel does not live to tell.
             let _ = std::fs::write(dir.join(format!("current-{job}")), format!("{seed}\n"));
         }
-        let case = generate::case(seed, &o);
-        turn.enter(case.drops_caches());
-        let mut r = execute::run(&case, &format!("c{job}"), a.trace);
+        let (mut case, mut plan) = generate::case(seed, &o);
+        turn.enter(plan.drops_caches());
+        let mut r = execute::run(&case, Some(&mut plan), &format!("c{job}"), a.trace);
         turn.leave();
+        case.ops.clone_from(&r.ops);
         if let Some(l) = log.alarm() {
             r.difference = Some(Difference {
                 kind: "kernel log".into(),
                 text: l,
             });
         }
-        t.add(&case, &r);
+        t.add(&r);
         if let Some(d) = r.difference {
             let seen = t.kinds.get(&d.kind).copied().unwrap_or(0);
             if seen <= 2 {
@@ -344,14 +347,14 @@ fn replay(a: &Args, log: &Log, t: &mut Totals) {
                 continue;
             }
         };
-        let mut r = execute::run(&case, "r", a.trace);
+        let mut r = execute::run(&case, None, "r", a.trace);
         if let Some(l) = log.alarm() {
             r.difference = Some(Difference {
                 kind: "kernel log".into(),
                 text: l,
             });
         }
-        t.add(&case, &r);
+        t.add(&r);
         let word = match (&r.difference, &r.skipped) {
             (Some(d), _) => format!("DIFFERS\n  {}", d.text),
             (_, Some(s)) => format!("skipped: {s}"),
@@ -406,6 +409,8 @@ fn main() -> ExitCode {
     }
     let ops: Vec<String> = t.ops.iter().map(|(k, n)| format!("{k} {n}")).collect();
     println!("operations: {}", ops.join(", "));
+    let ends: Vec<String> = t.ends.iter().map(|(k, n)| format!("{k} {n}")).collect();
+    println!("ends: {}", ends.join(", "));
     let all = t.spent.values().sum::<u64>().max(1);
     let mut spent: Vec<_> = t.spent.iter().map(|(k, n)| (n * 100 / all, k)).collect();
     spent.sort_by(|a, b| b.cmp(a));

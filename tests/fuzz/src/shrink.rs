@@ -15,7 +15,7 @@ pub fn shrink(case: &Case, d: &Difference, id: &str, seconds: u64) -> (Case, Dif
         if Instant::now() > end {
             return false;
         }
-        match run(&c, id, false).difference {
+        match run(&c, None, id, false).difference {
             Some(d) if d.kind == best.1.kind => {
                 *best = (c, d);
                 true

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which operation comes next.
 
-use super::Gen;
+use super::{Gen, Slot};
 use crate::case::{Name, Op};
 
 impl Gen {
     pub(super) fn op(&mut self) -> Op {
-        let fd = self.fd();
-        let other = self.fd();
-        match self.r.below(234) {
+        let fd = self.fd(Slot::File);
+        let other = self.fd(Slot::File);
+        let mut which = self.r.below(234);
+        if (23..=83).contains(&which)
+            && self.slots.iter().all(|s| *s == Slot::Closed)
+            && self.r.chance(85)
+        {
+            // First something has to be open.
+            which = 0;
+        }
+        match which {
             0..=19 => {
                 let fd = self.r.below(6) as u8;
                 let acc =
@@ -161,7 +169,7 @@ impl Gen {
             },
             76..=78 => Op::MapCheck { fd },
             79..=80 => Op::Getdents {
-                fd,
+                fd: self.fd(Slot::Dir),
                 size: *self.r.pick(&[24, 60, 100, 400, 4096]),
             },
             81 => Op::GetFlags { fd },
@@ -294,14 +302,16 @@ impl Gen {
             202 => Op::Swap,
             203..=206 => Op::ReadOnly {
                 // Where it is read-only, little happens: back soon.
-                on: self.r.chance(12),
+                on: self.r.chance(25),
             },
             207..=208 if self.drops => Op::DropCaches,
             209 => Op::Sync,
             210 => Op::Umask {
                 mask: *self.r.pick(&[0, 0o22, 0o22, 0o77]),
             },
-            211 => Op::Fchdir { fd },
+            211 => Op::Fchdir {
+                fd: self.fd(Slot::Dir),
+            },
             220..=222 => Op::Lock {
                 fd,
                 kind: self.r.below(3) as i32,
@@ -333,7 +343,7 @@ impl Gen {
                 dir: self.dir(),
                 path: self.path(),
             },
-            231 => Op::Stack,
+            231 if self.stacks => Op::Stack,
             _ => Op::Stat {
                 path: self.path(),
                 follow: false,

@@ -2,7 +2,7 @@
 //! What is probably where: the picture from which paths are taken, so that most operations meet
 //! something, kept without running anything.
 
-use super::{Gen, NAMES, ODD};
+use super::{Gen, Slot, NAMES, ODD};
 use crate::case::{Name, Op};
 
 impl Gen {
@@ -113,34 +113,51 @@ impl Gen {
         }
     }
 
-    /// A slot that is probably open.
-    pub(super) fn fd(&mut self) -> u8 {
-        if self.open.is_empty() || self.r.chance(8) {
+    /// A slot that holds this; now and then any.
+    pub(super) fn fd(&mut self, what: Slot) -> u8 {
+        let with = |s: &[Slot; 6], f: &dyn Fn(Slot) -> bool| -> Vec<u8> {
+            (0..6).filter(|i| f(s[*i as usize])).collect()
+        };
+        let fit = with(&self.slots, &|s| s == what);
+        let open = with(&self.slots, &|s| s != Slot::Closed);
+        if open.is_empty() || self.r.chance(4) {
             self.r.below(6) as u8
+        } else if fit.is_empty() || self.r.chance(8) {
+            *self.r.pick(&open)
         } else {
-            *self.r.pick(&self.open)
+            *self.r.pick(&fit)
         }
     }
 
-    /// What the operation changes in this picture.
+    /// What the operation, which succeeded, changes in this picture.
     pub(super) fn effect(&mut self, op: &Op) {
-        let opened = |g: &mut Self, fd: u8| {
-            if !g.open.contains(&fd) {
-                g.open.push(fd);
-            }
-        };
         match op {
             Op::Open {
                 fd, path, flags, ..
             } => {
-                opened(self, *fd);
+                self.slots[*fd as usize % 6] = if self.dirs.contains(path) {
+                    Slot::Dir
+                } else {
+                    Slot::File
+                };
                 if flags & libc::O_CREAT != 0 && !self.known.contains(path) {
                     self.note(path, false);
                 }
             }
-            Op::Tmpfile { fd, .. } | Op::OpenHandle { fd, .. } => opened(self, *fd),
-            Op::Close { fd } => self.open.retain(|f| f != fd),
-            Op::Remount | Op::Swap | Op::Stack => self.open.clear(),
+            Op::Tmpfile { fd, .. } => self.slots[*fd as usize % 6] = Slot::File,
+            Op::OpenHandle { fd, flags, .. } => {
+                self.slots[*fd as usize % 6] = if flags & libc::O_DIRECTORY != 0 {
+                    Slot::Dir
+                } else {
+                    Slot::File
+                };
+            }
+            Op::Close { fd } => self.slots[*fd as usize % 6] = Slot::Closed,
+            Op::Remount | Op::Swap | Op::Stack => {
+                self.slots = [Slot::Closed; 6];
+                self.frozen = false;
+            }
+            Op::ReadOnly { on } => self.frozen = *on,
             Op::LinkFd { path, .. }
             | Op::Symlink { path, .. }
             | Op::Mknod { path, .. }
