@@ -66,3 +66,16 @@ pub fn without_broken(mut trees: [Tree; 2], types: [&str; 2]) -> [Tree; 2] {
     ours.retain(|k, line| !line.starts_with("stat: errno") || theirs.contains_key(k));
     trees
 }
+
+/// A result, or the line of a tree, without what an overlay has otherwise than its upper alone: the
+/// number of links of its root, which a mount marks, too.
+pub fn plain(op: Option<&Op>, text: &str) -> String {
+    let of_one = matches!(op, None | Some(Op::Stat { .. } | Op::Fstat { .. }));
+    if !of_one || !text.starts_with("4") {
+        return text.into();
+    }
+    let words = text
+        .split(' ')
+        .filter(|w| !w.starts_with("nlink=") && !w.starts_with("ctime="));
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -116,6 +116,9 @@ pub struct Case {
     pub data_layers: usize,
     /// No upper: everything is read-only.
     pub read_only: bool,
+    /// All begins empty, and the upper file system alone has to do the same.
+    #[serde(default)]
+    pub plain: bool,
     pub options: Vec<String>,
     pub entries: Vec<Entry>,
     /// What is done to the layers before they are mounted.

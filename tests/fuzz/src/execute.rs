@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::accepted::{accepted, without_broken};
+use crate::accepted::{self, accepted, without_broken};
 use crate::case::{Case, Op};
 use crate::damage;
 use crate::generate::Plan;
-use crate::layers::Side;
+use crate::layers::{Side, PLAIN};
 use crate::runner::{other, unit, Runner};
 use crate::snapshot::{differences, fold, take, Tree, What};
 use crate::sys;
@@ -73,9 +73,12 @@ pub fn run(case: &Case, plan: Option<&mut Plan>, id: &str, trace: bool) -> Outco
     let mut rs = sides.map(|side| Runner::new(case, side));
     sys::umask(0o022).ok();
     out.lap("");
-    compare(case, plan, &mut rs, &mut out, trace);
+    let mut plain = case
+        .plain
+        .then(|| Runner::new(case, Side::new(case, &format!("{id}p"), PLAIN)));
+    compare(case, plan, &mut rs, plain.as_mut(), &mut out, trace);
     out.lap("mounting crosswise");
-    for r in &mut rs {
+    for r in rs.iter_mut().chain(&mut plain) {
         r.close_all();
         r.side.remove();
     }
@@ -106,6 +109,7 @@ fn compare(
     case: &Case,
     mut plan: Option<&mut Plan>,
     rs: &mut [Runner<'_>; 2],
+    mut plain: Option<&mut Runner<'_>>,
     out: &mut Outcome,
     trace: bool,
 ) {
@@ -115,7 +119,7 @@ fn compare(
             text,
         })
     };
-    for r in rs.iter() {
+    for r in rs.iter().chain(plain.as_deref()) {
         if let Err(e) = r.side.make(case) {
             out.skipped = Some(e);
             return;
@@ -164,6 +168,13 @@ fn compare(
         return;
     }
     out.mounted = true;
+    if let Some(p) = &mut plain {
+        p.start = start;
+        if let Err(e) = p.side.mount(case, PLAIN, 0) {
+            out.skipped = Some(format!("binding: errno {e}"));
+            return;
+        }
+    }
     out.lap("mounting");
     for i in 0.. {
         let next = match &mut plan {
@@ -211,6 +222,20 @@ fn compare(
             );
             return;
         }
+        if let Some(p) = &mut plain {
+            let c = p.run(who, op);
+            let (b, c) = [&b, &c].map(|t| accepted::plain(Some(op), t)).into();
+            out.compared += 1;
+            if b != c {
+                out.difference = fail(
+                    &format!("{}:{}:{} without overlay", op.name(), short(&b), short(&c)),
+                    format!(
+                        "operation {i} by user {who}: {op:?}\n    both        {b}\n    neither     {c}"
+                    ),
+                );
+                return;
+            }
+        }
         if !rs.iter().all(|r| r.side.mounted) {
             return;
         }
@@ -230,6 +255,23 @@ fn compare(
     let merged = without_broken(merged, types);
     if !trees(out, "merged tree", &merged[0], &merged[1], types) {
         return;
+    }
+    if let Some(p) = &mut plain {
+        p.close_all();
+        let alone = [&merged[0], &take(&p.side.mnt, What::Merged, start)].map(|t| {
+            t.iter()
+                .map(|(k, l)| (k.clone(), accepted::plain(None, l)))
+                .collect::<Tree>()
+        });
+        if !trees(
+            out,
+            "tree without overlay",
+            &alone[0],
+            &alone[1],
+            [types[0], PLAIN],
+        ) {
+            return;
+        }
     }
     // Only where the layers were made to lead there.
     if !case.damage.is_empty() && !no_secret(&merged, types, out) {

@@ -47,6 +47,8 @@ struct Gen {
     stacks: bool,
     /// Nothing can be changed now.
     frozen: bool,
+    /// Only what a file system without an overlay can do, too.
+    plain: bool,
 }
 
 /// What was opened.
@@ -83,7 +85,41 @@ impl Plan {
         } else {
             1 + g.r.below(2) as u8
         };
-        Some((who, g.op()))
+        let op = g.op();
+        Some((
+            who,
+            if g.plain {
+                Self::without_overlay(op)
+            } else {
+                op
+            },
+        ))
+    }
+
+    /// The same, or something else if only an overlay can do it, or does it otherwise.
+    fn without_overlay(op: Op) -> Op {
+        match op {
+            Op::Rename { from, to, flags } => Op::Rename {
+                from,
+                to,
+                flags: flags & !libc::RENAME_WHITEOUT,
+            },
+            Op::Mknod { path, mode, dev: 0 } => Op::Mknod {
+                path,
+                mode,
+                dev: 0x103,
+            },
+            Op::Handle { path, .. } | Op::Statfs { path } => Op::Stat {
+                path,
+                follow: false,
+            },
+            Op::OpenHandle { .. }
+            | Op::ReadOnly { .. }
+            | Op::Stack
+            | Op::Dedupe { .. }
+            | Op::CloneRange { .. } => Op::Sync,
+            op => op,
+        }
     }
 
     /// What became of it.
@@ -297,16 +333,20 @@ pub fn case(seed: u64, o: &Options) -> (Case, Plan) {
         drops: false,
         stacks: !o.hostile,
         frozen: false,
+        plain: false,
     };
+    g.plain = !o.hostile && g.r.chance(12);
     g.drops = g.r.chance(15);
-    let lowers = if g.r.chance(60) {
+    let lowers = if g.plain {
+        1
+    } else if g.r.chance(60) {
         1 + g.r.below(2)
     } else {
         1 + g.r.below(8)
     } as usize;
-    let read_only = g.r.chance(6);
+    let read_only = !g.plain && g.r.chance(6);
     let upper_fs = g.r.pick(&o.upper_fs).clone();
-    let lower_fs = if g.r.chance(65) {
+    let lower_fs = if g.plain || g.r.chance(65) {
         upper_fs.clone()
     } else {
         g.r.pick(&o.lower_fs).clone()
@@ -344,7 +384,7 @@ pub fn case(seed: u64, o: &Options) -> (Case, Plan) {
             options.push((*g.r.pick(list)).to_string());
         }
     };
-    opt(10, &["volatile"]);
+    opt(if g.plain { 0 } else { 10 }, &["volatile"]);
     opt(8, &["userxattr"]);
     opt(8, &["default_permissions"]);
     opt(8, &["uuid=on", "uuid=null", "uuid=off", "uuid=auto"]);
@@ -352,7 +392,7 @@ pub fn case(seed: u64, o: &Options) -> (Case, Plan) {
         options.push("redirect_dir=off".into());
     }
     let most = if g.r.chance(10) { 80 } else { 20 };
-    let n = 3 + g.r.below(most);
+    let n = if g.plain { 0 } else { 3 + g.r.below(most) };
     let entries = (0..n).map(|_| g.entry(lowers, read_only)).collect();
     let left = o.ops / 2 + g.r.below(o.ops as u64) as usize;
     let alone = g.r.chance(40);
@@ -363,6 +403,7 @@ pub fn case(seed: u64, o: &Options) -> (Case, Plan) {
         lowers,
         data_layers: 0,
         read_only,
+        plain: g.plain,
         options,
         entries,
         damage: Vec::new(),

@@ -8,6 +8,9 @@ use crate::sys::{self, Res};
 /// The name of a file system that is a tmpfs of this side alone, made for this case.
 pub const FRESH: &str = "fresh";
 
+/// The type of a side that has no overlay: its upper alone.
+pub const PLAIN: &str = "plain";
+
 /// The directories of one side of a comparison.
 pub struct Side {
     pub ty: String,
@@ -199,6 +202,13 @@ impl Side {
     /// Mounts with the type of this side, or with another one.
     pub fn mount(&mut self, case: &Case, ty: &str, flags: u64) -> Res {
         let former = (0..self.stacked).rev().map(|n| self.former(n));
+        if ty == PLAIN {
+            let upper = self.layer(0);
+            let upper = String::from_utf8_lossy(&upper);
+            let r = sys::mount(&upper, &self.mnt, "", libc::MS_BIND, b"");
+            self.mounted |= r.is_ok();
+            return r;
+        }
         let mut o = b"lowerdir=".to_vec();
         for (i, l) in former.enumerate() {
             if i > 0 {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::case::{show, Case, Name, Op};
-use crate::layers::{data, join, names, Side};
+use crate::layers::{data, join, names, Side, PLAIN};
 use crate::snapshot::{bytes, hash, stat_text};
 use crate::sys::{self, Map, Res};
 
@@ -266,7 +266,7 @@ impl<'a> Runner<'a> {
                         return format!("E{e}");
                     }
                 }
-                if matches!(op, Swap) {
+                if matches!(op, Swap) && self.side.ty != PLAIN {
                     self.side.ty = other(&self.side.ty).into();
                 }
                 let ty = self.side.ty.clone();
