@@ -186,7 +186,9 @@ impl<'a> Runner<'a> {
     fn crowd(&self, dir: &Name, path: &Name) -> String {
         let (dir, path) = (self.p(dir), self.p(path));
         let mode = sys::stat(&path, false).map_or(0, |s| s.st_mode);
-        let link = mode & libc::S_IFMT == libc::S_IFLNK;
+        // It would be followed; and what is made in the other while its mode changes has one of two.
+        let kind = mode & libc::S_IFMT;
+        let apart = kind == libc::S_IFLNK || kind == libc::S_IFDIR && mode & libc::S_ISGID != 0;
         let job = |k: u8| {
             let name = |what: &str, i: u8| join(&dir, format!("{what}-{k}-{i}").as_bytes());
             let mut t = String::new();
@@ -207,7 +209,7 @@ impl<'a> Runner<'a> {
                 }
             }
             say(sys::mkdir(&name("dir", 0), 0o755));
-            if link {
+            if apart {
                 return t;
             }
             // One object for all: whoever comes first copies it up.
