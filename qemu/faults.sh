@@ -6,7 +6,8 @@
 #   CAMPAIGN=eio      blocks of the lower disk that cannot be read (stock kernel)
 #   CAMPAIGN=crash    states of the disk in which a crash may leave it (stock kernel)
 #   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
-#   TYPE=a,b the modules    KERNEL=stock|debug    ARGS="..." more for ovl-faults
+#   TYPE=a,b the modules    KERNEL=stock|debug    CPUS=N of the VM (1)
+#   ARGS="..." more for ovl-faults
 # The last line is `N passed, N failed, N skipped`, in points. The run is
 # entered in the ledger.
 . "$(dirname "$0")/lib.sh"
@@ -30,7 +31,7 @@ esac
 seed=${SEED:-$("$OVL_QEMU/ledger.sh" next "$campaign")} log=$OVL_BUILD/$campaign.log
 say "$campaign for $seconds s from seed $seed ($kernel kernel; log: $log)"
 rc=0
-"$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 900)) --share "$OVL_BUILD/tests:tests" \
+"$OVL_QEMU/boot.sh" --kernel "$kernel" --cpus "${CPUS:-1}" --timeout $((seconds + 900)) --share "$OVL_BUILD/tests:tests" \
 	"dmesg -n 3; /mnt/share/tests/ovl-faults $campaign --seed $seed --seconds $seconds --type $type ${ARGS:-}" | tee "$log" || rc=$?
 "$OVL_QEMU/ledger.sh" add "$kernel" "$rc" "$log"
 grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1

@@ -38,7 +38,8 @@ add() { # KERNEL STATUS LOG
 		awk -v what="$what" -v bad="$2" '
 			{ k = $1 " " $5; last[k] = $0; if (!(k in seen)) { seen[k] = 1; order[++n] = k } }
 			END { for (i = 1; i <= n; i++) { split(last[order[i]], w, " ")
-				if (bad && !w[6]) w[6] = 1
+				if (bad && !found && !w[6] && i == n) w[6] = 1
+				found += w[6]
 				print what "," w[1] "," w[2] "," w[3] "," w[4] "," w[5] "," w[6] } }' |
 		while IFS= read -r line; do
 			IFS=, read -r _ _ _ campaign _ <<<"$line"
