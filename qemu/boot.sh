@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
 	--mem) mem=$2; shift ;;
 	--cpus) cpus=$2; shift ;;
 	--timeout) timeout=$2; shift ;;
-	--append) append=$2; shift ;;
+	--append) append="$append $2"; shift ;;
 	--allow-warnings) warnings=1 ;;
 	--no-unload) unload=0 ;;
 	--shell) shell=1 ;;

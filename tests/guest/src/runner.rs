@@ -2,6 +2,7 @@
 //! The runner: every test in a child process of its own, with a directory of its own, and the
 //! kernel log read after it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -238,8 +239,17 @@ pub fn main() -> ExitCode {
         let mut times = n.times.clone();
         times.sort();
         println!("\nslowest:");
-        for (ms, name) in times.iter().rev().take(20) {
+        for (ms, name) in times.iter().rev().take(40) {
             println!("  {ms:6} ms  {name}");
+        }
+        println!("\nby suite:");
+        let mut suites = BTreeMap::<&str, u128>::new();
+        for (ms, name) in &times {
+            let suite = name.split('/').next().unwrap_or_default();
+            *suites.entry(suite).or_default() += ms;
+        }
+        for (suite, ms) in suites {
+            println!("  {ms:6} ms  {suite}");
         }
     }
     println!(
