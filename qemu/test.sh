@@ -5,7 +5,7 @@
 #   KERNEL=stock|debug  the kernel to run them on
 #   FS=ext4,xfs,tmpfs   the upper file systems    TYPE=overlay_rs,overlay   the modules
 #   SCALE=PERCENT       the size of big tests     ARGS="..."                more for ovl-tests
-# On the stock kernel, the tests of SELinux follow in a second, short boot.
+# Races run in a boot with two CPUs; on the stock kernel, SELinux has a boot of its own, too.
 # The last line is `N passed, N failed, N skipped`; the exit status is as honest.
 . "$(dirname "$0")/lib.sh"
 
@@ -68,9 +68,8 @@ in_vm() { # NAME "ARGS..." [BOOT ARG...]
 	if [ "$chosen" = 0 ] && [ -n "${T:-}" ]; then
 		note "no test of this boot has a name with '$T'"
 	else
-		# Line by line: two boots may run side by side. Most tests mount and unmount, which waits
-		# for RCU: it is told to hurry (the storms do without).
-		"$OVL_QEMU/boot.sh" --kernel "$kernel" --append "rcupdate.rcu_expedited=1" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" | sed -u '' || rc=$?
+		# Line by line: two boots may run side by side.
+		"$OVL_QEMU/boot.sh" --kernel "$kernel" "$@" --share "$OVL_BUILD/tests:tests" "/mnt/share/tests/ovl-tests $(printf '%q ' "${what[@]}")" 2>&1 | tee "$log" | sed -u '' || rc=$?
 	fi
 	echo "$chosen $rc" >"$log.end"
 }
@@ -98,25 +97,32 @@ count() { # NAME
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
+# With one CPU, the emulator is twice as fast; only races need two.
 say "tests in the VM ($kernel kernel)"
 rm -f "$OVL_BUILD"/tests-*.log.end
+boots=()
+selinux() { # Which security module is in force is chosen at boot: in the other tests, AppArmor.
+	[ "$kernel" != stock ] || in_vm "$kernel-selinux" --selinux --cpus 1 --append security=selinux
+}
 if [ -n "${TYPE:-}" ]; then
-	in_vm "$kernel" ""
-	count "$kernel"
+	in_vm "$kernel-$TYPE" "" --cpus 1
+	selinux
+	boots+=("$kernel-$TYPE")
 else
-	# A VM for each module, side by side: most tests keep one CPU busy.
-	in_vm "$kernel-overlay" "--type overlay" &
-	in_vm "$kernel-overlay_rs" "--type overlay_rs"
+	# A VM for each module, side by side.
+	{
+		in_vm "$kernel-overlay" "--type overlay" --cpus 1
+		selinux
+	} &
+	in_vm "$kernel-overlay_rs" "--type overlay_rs" --cpus 1
 	wait
-	count "$kernel-overlay"
-	count "$kernel-overlay_rs"
+	boots+=("$kernel-overlay" "$kernel-overlay_rs")
 fi
-if [ "$kernel" = stock ]; then
-	# Which security module is in force is chosen at boot: in the other tests, AppArmor.
-	say "tests in the VM with SELinux ($kernel kernel)"
-	in_vm "$kernel-selinux" --selinux --append security=selinux
-	count "$kernel-selinux"
-fi
+[ "$kernel" != stock ] || boots+=("$kernel-selinux")
+say "tests in the VM: races, on two CPUs ($kernel kernel)"
+in_vm "$kernel-races" --two-cpus
+boots+=("$kernel-races")
+for boot in "${boots[@]}"; do count "$boot"; done
 
 # All of them ran: then each feature has tests that passed.
 if [ "$kernel" = stock ] && [ -z "${T:-}${FS:-}${TYPE:-}${ARGS:-}" ]; then

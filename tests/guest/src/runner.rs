@@ -64,9 +64,15 @@ impl Case {
         self
     }
 
-    /// Whether it is for a boot with SELinux in force.
-    fn needs_selinux(&self) -> bool {
-        self.name.starts_with("selinux/")
+    /// The boot that it is for.
+    fn boot(&self) -> Boot {
+        if self.name.starts_with("selinux/") {
+            Boot::Selinux
+        } else if RACES.iter().any(|r| self.name.starts_with(r)) {
+            Boot::TwoCpus
+        } else {
+            Boot::Usual
+        }
     }
 
     /// Whether the kernel's own overlay is known to fail it.
@@ -100,6 +106,26 @@ macro_rules! cases {
     };
 }
 
+/// What a test needs of the boot it runs in.
+#[derive(Clone, Copy, PartialEq)]
+enum Boot {
+    Usual,
+    /// Processes that shall meet; on one CPU, where an emulator is twice as fast, they seldom do.
+    TwoCpus,
+    /// SELinux in force.
+    Selinux,
+}
+
+/// What the tests that race begin with.
+const RACES: &[&str] = &[
+    "changed/lower_storm",
+    "changed/upper_storm",
+    "combinations/handles_",
+    "concurrency/",
+    "differential/",
+    "syzkaller/",
+];
+
 struct Options {
     fs: Vec<String>,
     /// They are not the usual ones.
@@ -107,7 +133,7 @@ struct Options {
     types: Vec<String>,
     sizes: Sizes,
     times: bool,
-    selinux: bool,
+    boot: Boot,
 }
 
 /// Takes our own options out of the arguments; the rest is libtest-mimic's.
@@ -123,7 +149,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
             timeout: 600,
         },
         times: false,
-        selinux: false,
+        boot: Boot::Usual,
     };
     let mut rest = Vec::new();
     let mut args = args;
@@ -145,7 +171,8 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
             "--timeout" => o.sizes.timeout = number(value()?)?,
             "--storm" => o.sizes.storm = number(value()?)?,
             "--times" => o.times = true,
-            "--selinux" => o.selinux = true,
+            "--two-cpus" => o.boot = Boot::TwoCpus,
+            "--selinux" => o.boot = Boot::Selinux,
             _ => rest.push(a),
         }
     }
@@ -206,9 +233,7 @@ pub fn main() -> ExitCode {
     let notes = Arc::new(Mutex::new(Notes::default()));
     let mut trials = Vec::new();
     let cases: Vec<&Case> = match o.sizes.storm {
-        0 => suite::all()
-            .filter(|c| c.needs_selinux() == o.selinux)
-            .collect(),
+        0 => suite::all().filter(|c| c.boot() == o.boot).collect(),
         _ => suite::storms().collect(),
     };
     for case in cases {
