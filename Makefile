@@ -4,11 +4,11 @@
 
 # The first target: `make` alone builds the module.
 .DEFAULT_GOAL := module
-.PHONY: module run test test-containers test-live deb suites fuzz storm soak hostile parsers faults crash ledger bench layers shell check install prepare update clean purge help
+.PHONY: module run test test-containers test-older test-live deb suites fuzz storm soak hostile parsers faults crash ledger bench layers shell check install prepare update clean purge help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What may be given on the command line, passed on to the scripts.
-export KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED JOBS SCENARIO HOURS BOOTS PROFILE KO COUNT
+export DOC KVER KDIR KERNEL T FS TYPE SCALE ARGS GATE DESTDIR MODULE_DIR DURATION SEED JOBS SCENARIO HOURS BOOTS PROFILE KO COUNT
 S := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))qemu
 
 # A jobserver of ours would only confuse the makes in the trees.
@@ -26,8 +26,11 @@ run: ## the demonstration: boot the stock Debian kernel in a VM and use overlay_
 test: ## all tests; T=name-filter KERNEL=stock|debug FS=ext4,xfs,tmpfs TYPE=overlay_rs,overlay SCALE=percent
 	@$(S)/test.sh
 
-test-containers: ## podman, docker, containerd, .. on overlay and on overlay_rs, side by side; T=runtime,runtime ARGS=case
+test-containers: ## podman, docker, containerd, .. on overlay and on overlay_rs, side by side; T=runtime,runtime ARGS=case DOC=1
 	@$(S)/containers.sh
+
+test-older: ## the older kernel series (7.2): builds, boots, the contract of the container runtimes, the demonstration
+	@$(S)/older.sh
 
 test-live: ## a VM whose root is overlay_rs: packages, reboot, factory reset; TYPE=overlay_rs,overlay; then live-boot
 	@$(S)/live.sh

@@ -20,6 +20,7 @@ use core::sync::atomic::{
 };
 use kernel::prelude::*;
 
+use crate::vfs::errno::EOPNOTSUPP;
 use crate::{
     rules::escape::Namespace,
     vfs::{

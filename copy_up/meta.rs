@@ -10,6 +10,10 @@
 #![forbid(unsafe_code)]
 
 use super::Job;
+use crate::vfs::errno::{
+    ENODATA,
+    EOPNOTSUPP, //
+};
 use crate::{
     overlay::{
         lowerdata,

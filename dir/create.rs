@@ -16,6 +16,10 @@ use super::{
     redirect,
     start_nlink, //
 };
+use crate::vfs::errno::{
+    EOPNOTSUPP,
+    ESTALE, //
+};
 use crate::{
     copy_up::copy_up,
     overlay::{

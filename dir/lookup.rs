@@ -13,6 +13,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+use crate::vfs::errno::ENAMETOOLONG;
 use crate::{
     overlay::{
         instantiate::{

@@ -18,6 +18,7 @@ use super::{
     matches_upper,
     start_nlink, //
 };
+use crate::vfs::errno::ESTALE;
 use crate::{
     copy_up::{
         copy_up,

@@ -23,6 +23,7 @@ use super::{
     },
     start_nlink, //
 };
+use crate::vfs::errno::ESTALE;
 use crate::{
     copy_up::copy_up,
     overlay::{

@@ -14,6 +14,7 @@
 
 use kernel::prelude::*;
 
+use crate::vfs::errno::EOPNOTSUPP;
 use crate::{
     copy_up,
     inode::attr,

@@ -33,6 +33,7 @@ use kernel::{
     }, //
 };
 
+use crate::vfs::errno::ENOTEMPTY;
 use crate::{
     overlay::{
         mount::MountState,

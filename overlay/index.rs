@@ -24,6 +24,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+use crate::vfs::errno::ESTALE;
 use crate::{
     overlay::{
         mount::MountState,

@@ -14,6 +14,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+use crate::vfs::errno::ESTALE;
 use crate::{
     overlay::{
         identity::map_ino,

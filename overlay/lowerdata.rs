@@ -14,6 +14,11 @@ use kernel::{
     str::CStr, //
 };
 
+use crate::vfs::errno::{
+    ELOOP,
+    ENAMETOOLONG,
+    EREMOTE, //
+};
 use crate::{
     overlay::{
         instantiate::update_reval,

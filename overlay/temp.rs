@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use super::mount::MountState;
+use crate::vfs::errno::ESTALE;
 use crate::{
     rules::tempname::TempName,
     vfs::{

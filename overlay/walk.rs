@@ -18,6 +18,13 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+use crate::vfs::errno::{
+    ELOOP,
+    ENAMETOOLONG,
+    ENODATA,
+    EREMOTE,
+    ESTALE, //
+};
 use crate::{
     overlay::{
         index,

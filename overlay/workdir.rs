@@ -28,6 +28,10 @@ use super::{
     },
     whiteout::is_whiteout,
 };
+use crate::vfs::errno::{
+    ENODATA,
+    EOPNOTSUPP, //
+};
 use crate::{
     vfs::{
         acl,

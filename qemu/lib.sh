@@ -20,8 +20,9 @@ OVL_BUILD=${OVL_BUILD:-$MODULE_DIR/build}
 OVL_SUITE=trixie
 OVL_MIRROR=${OVL_MIRROR:-http://deb.debian.org/debian}
 OVL_SECURITY=${OVL_SECURITY:-http://deb.debian.org/debian-security}
-# The kernel series this module is written for and tested on, newest first.
-OVL_SUPPORTED=(7.3)
+# The kernel series this module is written for, newest first. The newest is tested in full, the
+# others by `make test-older`.
+OVL_SUPPORTED=(7.3 7.2)
 # Older series lack what the module is made of, and are refused.
 OVL_OLDEST=7.2
 

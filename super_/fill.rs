@@ -24,6 +24,7 @@ use super::{
     statfs,
     tables::tables_for, //
 };
+use crate::vfs::errno::ELOOP;
 use crate::{
     overlay::{
         index,

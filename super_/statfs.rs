@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::vfs::errno::ENODATA;
 use crate::{
     overlay::{
         mount::MountState,

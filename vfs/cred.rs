@@ -19,6 +19,10 @@ use super::{
     },
     stat::Stat, //
 };
+use crate::vfs::errno::{
+    ECANCELED,
+    EOPNOTSUPP, //
+};
 use core::ptr::NonNull;
 use kernel::{
     cred::Credential,
@@ -232,8 +236,9 @@ pub(crate) fn capable_dac_read_search() -> bool {
 /// May the task see `trusted.*` attributes (CAP_SYS_ADMIN in the initial user namespace)?
 /// Without a mark in the audit log.
 pub(crate) fn may_list_trusted() -> bool {
-    // SAFETY: no requirements.
-    unsafe { bindings::capable_noaudit(bindings::CAP_SYS_ADMIN as i32) }
+    let initial = &raw mut bindings::init_user_ns;
+    // SAFETY: the initial user namespace is always there. (What 7.3 has for this is that.)
+    unsafe { bindings::ns_capable_noaudit(initial, bindings::CAP_SYS_ADMIN as i32) }
 }
 
 /// Have owner and group of `stat` a name in the current user namespace?

@@ -20,6 +20,10 @@ use super::{
     log,
     super_block::SuperBlock, //
 };
+use crate::vfs::errno::{
+    ENAMETOOLONG,
+    ESTALE, //
+};
 use core::ptr::NonNull;
 use kernel::{
     fmt,

@@ -8,8 +8,49 @@ use kernel::{
     prelude::Result, //
 };
 
+/// Those that the crate of 7.2 does not name yet. (That of 7.3 names them all.)
+#[cfg(not(ovl_has_errno))]
+mod older {
+    use core::num::NonZeroI32;
+    use kernel::{
+        bindings,
+        error::Error, //
+    };
+
+    macro_rules! declare {
+        ($($name:ident),+ $(,)?) => {
+            $(
+                pub(crate) const $name: Error = error(-(bindings::$name as i32));
+            )+
+        };
+    }
+
+    const fn error(errno: i32) -> Error {
+        const { assert!(size_of::<Error>() == size_of::<NonZeroI32>()) };
+        let Some(errno) = NonZeroI32::new(errno) else {
+            return super::EIO;
+        };
+        // SAFETY: an error is nothing but such a number (rust/kernel/error.rs of 7.2), which is
+        // one of errno.h.
+        unsafe { core::mem::transmute::<NonZeroI32, Error>(errno) }
+    }
+
+    declare!(
+        ECANCELED,
+        ELOOP,
+        ENAMETOOLONG,
+        ENODATA,
+        ENOTEMPTY,
+        EOPNOTSUPP,
+        EREMOTE,
+        ESTALE,
+    );
+}
+
 pub(crate) use kernel::error::code::*;
 pub(crate) use kernel::error::Error;
+#[cfg(not(ovl_has_errno))]
+pub(crate) use older::*;
 
 /// The errno that is farthest from zero (`MAX_ERRNO` of include/linux/err.h).
 const LAST_ERRNO: isize = -4095;

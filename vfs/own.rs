@@ -50,6 +50,7 @@ use super::{
     super_block::SuperBlock,
     vtable::Tables,
 };
+use crate::vfs::errno::ESTALE;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,

@@ -9,6 +9,7 @@
 
 use kernel::prelude::*;
 
+use crate::vfs::errno::EOPNOTSUPP;
 use crate::{
     rules::metacopy::{
         has_digest,

@@ -14,6 +14,10 @@
 
 use kernel::prelude::*;
 
+use crate::vfs::errno::{
+    ENODATA,
+    ESTALE, //
+};
 use crate::{
     rules::handle::{
         self,

@@ -15,6 +15,10 @@
 use kernel::prelude::*;
 
 use super::upper_of;
+use crate::vfs::errno::{
+    ENODATA,
+    ESTALE, //
+};
 use crate::{
     overlay::{
         dir_cache::list_names,

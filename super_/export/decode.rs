@@ -18,6 +18,10 @@ use super::{
     reconnect::reconnect,
     Place, //
 };
+use crate::vfs::errno::{
+    ENODATA,
+    ESTALE, //
+};
 use crate::{
     overlay::{
         index,

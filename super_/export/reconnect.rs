@@ -18,6 +18,7 @@ use super::{
     part,
     Place, //
 };
+use crate::vfs::errno::ESTALE;
 use crate::{
     overlay::{
         index,

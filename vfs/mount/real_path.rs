@@ -43,6 +43,10 @@ use super::{
     Upper,
     UpperMount, //
 };
+use crate::vfs::errno::{
+    ENODATA,
+    EOPNOTSUPP, //
+};
 use kernel::{
     alloc::KVVec,
     fs::File,

@@ -19,6 +19,7 @@ use super::{
     FsSuper,
     Iget, //
 };
+use crate::vfs::errno::ELOOP;
 use core::{
     marker::PhantomData,
     ptr::NonNull, //

@@ -60,6 +60,22 @@ pub(crate) trait SuperOps: FileSystem {
     fn show_options(file: &SeqFile, root: &FsDentry<Self>) -> Result;
 }
 
+/// Makes a `T` at `slot`.
+///
+/// # Safety
+///
+/// `slot` points to memory for a `T` that nobody else looks at and that is not moved.
+#[inline(always)]
+unsafe fn init_at<T>(slot: *mut T, init: impl PinInit<T, Infallible>) {
+    // SAFETY: as above. (7.2 has another name for it.)
+    #[cfg(ovl_has_pinned_init)]
+    let made = unsafe { init.__pinned_init(slot) };
+    // SAFETY: as above.
+    #[cfg(not(ovl_has_pinned_init))]
+    let made = unsafe { init.__init(slot) };
+    let Ok(()) = made;
+}
+
 /// The C functions of `F`.
 pub(super) struct VTable<F>(PhantomData<F>);
 
@@ -75,9 +91,7 @@ impl<F: SuperOps> VTable<F> {
         // SAFETY: in bounds of the new object.
         let data = unsafe { &raw mut (*memory.as_ptr()).data };
         // SAFETY: new memory, which does not move; the VFS sees nothing that is not initialised.
-        let made: core::result::Result<(), Infallible> =
-            unsafe { <F::Object as InodeData>::init().__init(data) };
-        let Ok(()) = made;
+        unsafe { init_at(data, <F::Object as InodeData>::init()) };
         // SAFETY: in bounds of the new object.
         let inode = unsafe { &raw const (*memory.as_ptr()).inode };
         Opaque::cast_into(inode)
