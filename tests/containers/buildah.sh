@@ -21,14 +21,31 @@ unpacked() {
 	umount /mnt/ext4/bu/m
 	rm -rf /mnt/ext4/bundle /mnt/ext4/bu
 }
-gone() { quiet buildah rm -a; quiet buildah rmi -fa; ls /var/lib/containers/storage/overlay; }
+built() {
+	mkdir -p /tmp/bb && echo context >/tmp/bb/context
+	printf '%s\n' 'FROM localhost/ovl/test:1' 'RUN /change' 'COPY context /etc/context' 'RUN rm /new && chmod 700 /opq2' 'RUN rm -r /many' >/tmp/bb/Dockerfile
+	quiet buildah build --isolation=chroot --layers -t localhost/ovl/layered:1 /tmp/bb
+	# The second time, out of what the first one left.
+	quiet buildah build --isolation=chroot --layers -t localhost/ovl/layered:2 /tmp/bb
+	quiet buildah from --name b3 localhost/ovl/layered:2
+	buildah run --isolation=chroot b3 /list
+	skopeo inspect containers-storage:localhost/ovl/layered:2 | jq '.Layers | length'
+}
+b_volume() {
+	mkdir -p /mnt/ext4/bvolume && echo outside >/mnt/ext4/bvolume/f
+	buildah run --isolation=chroot -v /mnt/ext4/bvolume:/v:O b1 sh -c 'echo inside >>/v/f; cat /v/f; rm /v/f; ls -a /v'
+	cat /mnt/ext4/bvolume/f
+}
+gone() { quiet buildah rm -a; quiet buildah rmi -fa; none_left /var/lib/containers/storage/overlay; }
 
-case_ skopeo_copy copy_in
+case_ skopeo_import copy_in
 case_ from_and_run from
 case_ change_and_mount changed
-case_ commit committed
+case_ volume_O b_volume
+case_ commit_and_run committed
 case_ copy copied
 case_ from_scratch scratch
 case_ skopeo_to_oci to_oci
 case_ umoci_unpack unpacked
+case_ build_in_layers built
 case_ remove gone

@@ -37,17 +37,68 @@ pod() {
 	"$here/cri.py" run localhost/ovl/test:1
 	ctr -n k8s.io image ls -q | xargs ctr -n k8s.io image rm --sync >&2
 }
-ctr_gone() { ctr container rm w1 >&2 || true; ctr image rm --sync $ctr_img; ctr snapshots ls | wc -l; }
+# What a container wrote becomes a layer, and that is mounted, to read and to write.
+ctr_commit() {
+	quiet ctr container rm --keep-snapshot w1
+	quiet ctr snapshots commit ovl-done w1
+	mkdir -p /mnt/ext4/cm
+	quiet ctr snapshots view ovl-view ovl-done
+	sh -ec "$(ctr snapshots mounts /mnt/ext4/cm ovl-view)"
+	"$here/images.py" tree /mnt/ext4/cm
+	umount /mnt/ext4/cm
+	quiet ctr snapshots prepare ovl-next ovl-done
+	sh -ec "$(ctr snapshots mounts /mnt/ext4/cm ovl-next)"
+	chroot /mnt/ext4/cm /bin/sh -c 'rm -r /a /many; echo x >/x; cat /new; ls /'
+	umount /mnt/ext4/cm
+	ctr snapshots diff ovl-next | zcat -f | "$here/images.py" tar -
+	quiet ctr snapshots rm ovl-view
+	quiet ctr snapshots rm ovl-next
+	quiet ctr snapshots rm ovl-done
+}
+ctr_export() { quiet ctr image export /tmp/exported.tar $ctr_img && tar -tf /tmp/exported.tar | sort && rm /tmp/exported.tar; }
+ctr_exec() {
+	quiet ctr run -d $ctr_img e1 sh -c 'echo one >/x; : >/done; sleep 600'
+	ctr task exec --exec-id a e1 sh -c 'until [ -e /done ]; do sleep 1; done; ln /x /y; rm /etc/added; stat -c %h /x; ls /etc'
+	quiet stop_container e1
+}
+ctr_userns() { ctr run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 --remap-labels $ctr_img n1 sh -c 'stat -c "%u:%g %a %n" /suid /sgid /many/f0007; cat /proc/self/uid_map; chown 7:8 /mv; stat -c %u:%g /mv; echo x >/new; rm -r /opq; ls /'; }
+stop_container() { # NAME
+	ctr task kill -s 9 "$1" || true
+	for _ in {1..60}; do ctr task rm "$1" 2>/dev/null && break; sleep 0.5; done
+	ctr container rm "$1"
+}
+ctr_twenty() {
+	local i
+	for i in {1..20}; do quiet ctr run -d $ctr_img "m$i" sh -c "echo $i >/number; rm -r /many; : >/done; sleep 600"; done
+	twenty_roots
+	for i in {1..20}; do quiet stop_container "m$i"; done
+}
+ctr_layers_120() {
+	local deep=localhost/ovl/deep:1
+	quiet ctr image import --snapshotter overlayfs "$(deep_image)"
+	ctr run --rm $deep d1 sh -c 'ls /l; cat /l/last; rm /l/f119; echo x >/l/last; mv /l/f118 /l/f1; rm -r /root; ls -a / /l'
+	quiet ctr run $deep d2 sh -c 'rm /l/f119; echo x >/l/last'
+	ctr snapshots diff d2 | zcat -f | "$here/images.py" tar -
+	quiet ctr container rm d2
+	quiet ctr image rm --sync $deep
+}
+ctr_gone() { ctr image rm --sync $ctr_img; ctr snapshots ls | wc -l; none_left /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots; }
 
 if quiet_start; then
-	case_ plugins sh -c "ctr plugins ls | grep -w overlayfs | awk '{ print \$2, \$NF }'"
+	case_ info sh -c "ctr plugins ls | grep -w overlayfs | awk '{ print \$2, \$NF }'"
 	case_ import imports
 	case_ run ctr_lists
 	case_ write ctr_changes
 	case_ diff ctr_diff
+	case_ commit_and_mount ctr_commit
+	case_ export ctr_export
 	case_ diff_while_it_runs ctr_live_diff
+	case_ exec ctr_exec
 	case_ read_only ctr_read_only
+	case_ userns ctr_userns
 	case_ image_mount ctr_mounts
+	case_ twenty_at_once ctr_twenty
+	case_ layers_120 ctr_layers_120
 	case_ kubernetes_pod pod
 	case_ remove ctr_gone
 	kill $containerd_pid

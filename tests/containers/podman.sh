@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2154,SC2016
-# podman with crun, and with runc, as root. To be sourced by run.sh.
+# podman as root, with crun, or with what runc.sh names. To be sourced by run.sh.
 
-run=(podman run --net=none --cgroups=disabled --log-driver=k8s-file)
+oci=${oci:-crun}
+run=(podman --runtime "$oci" run --net=none --log-driver=k8s-file)
+# (runc has none of this)
+[ "$oci" != crun ] || run+=(--cgroups=disabled)
 img=localhost/ovl/test:1
 
 info() { podman info --format json | jq -S '.store.graphStatus | del(.["Backing Filesystem"])'; }
@@ -40,42 +43,73 @@ executes() {
 	quiet podman kill c3
 	quiet podman rm -f c3
 }
-many_at_once() {
+twenty() {
 	local i
-	for i in {1..8}; do quiet "${run[@]}" -d --name "m$i" $img sh -c "echo $i >/number; rm -r /many; sleep 600"; done
-	sleep 3
-	for i in {1..8}; do podman exec "m$i" sh -c 'cat /number; ls / | wc -l'; done
-	quiet podman rm -f -t 0 m1 m2 m3 m4 m5 m6 m7 m8
+	for i in {1..20}; do quiet "${run[@]}" -d --name "m$i" $img sh -c "echo $i >/number; rm -r /many; : >/done; sleep 600"; done
+	twenty_roots
+	quiet podman rm -f -t 0 m{1..20}
 }
-rootfs() { podman run --rm --net=none --cgroups=disabled --rootfs /mnt/lower:O sh -c 'grep ^ID= /etc/os-release; rm -r /usr/share/doc; echo x >/etc/debian_version; cat /etc/debian_version; dpkg -s bash | grep ^Status'; grep -c . /mnt/lower/etc/debian_version; }
-with_runc() { podman --runtime runc run --rm --net=none $img /list | md5sum; podman --runtime runc run --net=none --name r1 $img /change >&2; podman diff r1 | sort; }
+rootfs() { "${run[@]}" --rm --rootfs /mnt/lower:O sh -c 'grep ^ID= /etc/os-release; rm -r /usr/share/doc; echo x >/etc/debian_version; cat /etc/debian_version; dpkg -s bash | grep ^Status'; grep -c . /mnt/lower/etc/debian_version; }
 inside() {
 	"${run[@]}" --rm --privileged $img sh -ec 'mkdir -p /tmp/t && mount -t tmpfs t /tmp/t && cd /tmp/t && mkdir l u w m && echo 1 >l/f
 		mount -t overlay overlay -o lowerdir=l:/dir,upperdir=u,workdir=w m && cat m/f m/file && echo 2 >>m/f && rm m/file && ls m u && cat u/f && umount m'
 }
-removes() { quiet podman rm -fa -t 0; quiet podman rmi -fa; podman system df --format '{{.Type}} {{.Total}} {{.Size}}'; ls /var/lib/containers/storage/overlay; find /var/lib/containers/storage/overlay/l | wc -l; }
+# A container that runs containers: its root is an overlay of the machine's own root.
+nested() {
+	mkdir -p /mnt/ext4/nested
+	quiet "${run[@]}" --name outer --privileged -v /mnt/ext4/nested:/var/lib/containers -v "$images:/images:ro" --rootfs /:O sh -ec "
+		podman load -q -i /images/test.tar
+		podman run --net=none --cgroups=disabled --log-driver=k8s-file --name inner $img /change
+		podman diff inner | sort >/var/lib/containers/diff
+		podman commit -q inner localhost/ovl/inner:1
+		podman run --net=none --cgroups=disabled --log-driver=k8s-file --rm localhost/ovl/inner:1 /list >/var/lib/containers/list
+		podman rm -f -t 0 m{1..20}
+		podman rmi -fa"
+	quiet podman rm -f outer
+	cat /mnt/ext4/nested/diff /mnt/ext4/nested/list
+	ls /mnt/ext4/nested/storage/overlay
+	rm -rf /mnt/ext4/nested
+}
+layers_120() {
+	local deep=localhost/ovl/deep:1
+	quiet podman load -q -i "$(deep_image)"
+	"${run[@]}" --rm $deep sh -c 'ls /l; cat /l/last'
+	quiet "${run[@]}" --name d1 $deep sh -c 'rm /l/f119; echo x >/l/last; mv /l/f118 /l/f1; rm -r /root'
+	podman diff d1 | sort
+	quiet podman commit -q d1 localhost/ovl/deeper:1
+	"${run[@]}" --rm localhost/ovl/deeper:1 ls -a / /l
+	podman export d1 | "$here/images.py" tar - | grep -v '^bin/'
+	quiet podman rm d1
+	quiet podman rmi localhost/ovl/deeper:1 $deep
+}
+removes() { quiet podman rm -fa -t 0; quiet podman rmi -fa; podman system df --format '{{.Type}} {{.Total}} {{.Size}}'; ls /var/lib/containers/storage/overlay; find /var/lib/containers/storage/overlay/l -mindepth 1 | wc -l; none_left /var/lib/containers/storage/overlay; }
 
-case_ info info
-case_ load loads
+[ "$oci" != crun ] || case_ info info
+case_ import loads
 case_ run lists
 case_ write_and_diff change_once
 case_ what_is_in_the_upper in_upper
-case_ commit commits
+case_ commit_and_run commits
 case_ export exports
-case_ save saves
-case_ cp copies
 case_ read_only read_only
 case_ volume_O volume
 case_ userns_auto userns
 case_ as_user as_user
 case_ image_mount image_mount
 case_ image_mount_rw image_mount_rw
-case_ image_mounted_outside mounted_outside
-case_ build builds
 case_ start_again starts_again
 case_ exec executes
-case_ eight_at_once many_at_once
-case_ rootfs_O rootfs
-case_ runc with_runc
+case_ twenty_at_once twenty
 case_ overlay_inside inside
+# What has nothing to do with the runtime below podman.
+if [ "$oci" = crun ]; then
+	case_ save saves
+	case_ cp copies
+	case_ image_mounted_outside mounted_outside
+	case_ build builds
+	case_ rootfs_O rootfs
+	case_ layers_120 layers_120
+	case_ nested nested
+fi
 case_ remove removes
+unset oci

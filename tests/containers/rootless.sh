@@ -31,19 +31,39 @@ r_build() {
 	quiet as_tester podman build -q --network=host --isolation=chroot -t localhost/ovl/built:1 b
 	"${rrun[@]}" --rm localhost/ovl/built:1 /list
 }
-r_gone() { quiet as_tester podman rm -fa -t 0; quiet as_tester podman rmi -fa; ls /mnt/ext4/tester/.local/share/containers/storage/overlay; quiet as_tester podman system migrate; }
+r_read_only() { "${rrun[@]}" --rm --read-only --read-only-tmpfs=false $rimg sh -c 'touch /x || echo refused; cat /etc/added'; }
+r_image_mount() { "${rrun[@]}" --rm --mount type=image,src=$rimg,dst=/i $rimg sh -c 'ls /i /i/opq2; cat /i/hl2; touch /i/x || echo refused'; }
+r_start_again() { quiet "${rrun[@]}" --name c2 $rimg sh -c 'echo $((1 + $(cat /count || echo 0))) >/count' && quiet as_tester podman start -a c2 && quiet as_tester podman start -a c2 && as_tester podman diff c2 && as_tester podman cp c2:/count - | tar -xO; }
+r_inside() {
+	"${rrun[@]}" --rm --privileged $rimg sh -ec 'mkdir -p /tmp/t && mount -t tmpfs t /tmp/t && cd /tmp/t && mkdir l u w m && echo 1 >l/f
+		mount -t overlay overlay -o userxattr,lowerdir=l:/dir,upperdir=u,workdir=w m && cat m/f m/file && echo 2 >>m/f && rm m/file && ls m u && cat u/f && umount m'
+}
+r_twenty() {
+	local i
+	for i in {1..20}; do quiet "${rrun[@]}" -d --name "m$i" $rimg sh -c "echo $i >/number; rm -r /many; : >/done; sleep 600"; done
+	as_tester podman unshare sh -c 'cd .local/share/containers/storage/overlay
+		until [ "$(ls -d */merged/done 2>/dev/null | wc -l)" = 20 ]; do sleep 1; done
+		for m in */merged; do echo "$(cat $m/number) $(ls $m | wc -l)"; done | sort -n'
+	quiet as_tester podman rm -fa -t 0
+}
+r_gone() { quiet as_tester podman rm -fa -t 0; quiet as_tester podman rmi -fa; none_left /mnt/ext4/tester/.local/share/containers/storage/overlay; quiet as_tester podman system migrate; }
 
 case_ info r_info
-case_ load r_load
+case_ import r_load
 case_ run r_list
 case_ mount_options r_options
 case_ write_and_diff r_change
 case_ what_is_in_the_upper r_upper
-case_ commit r_commit
+case_ commit_and_run r_commit
 case_ export r_export
 case_ keep_id r_keep_id
 case_ volume_O r_volume
+case_ read_only r_read_only
+case_ image_mount r_image_mount
 case_ build r_build
+case_ start_again r_start_again
+case_ overlay_inside r_inside
+case_ twenty_at_once r_twenty
 case_ remove r_gone
 # The process that keeps podman's user namespace alive keeps its mounts alive, too.
 pkill -KILL -u tester

@@ -33,6 +33,33 @@ case_() {
 # What a process of a runtime says is no output of the case.
 # shellcheck disable=SC2317
 quiet() { "$@" >&2; }
+# What the removal of everything leaves of the layers: nothing.
+# shellcheck disable=SC2317
+none_left() { # DIRECTORY
+	local left
+	left=$(find "$1" -mindepth 1 -maxdepth 1 -type d ! -name l ! -name 'compat*')
+	[ -z "$left" ] || { echo "layers are left: $left" >&2; return 1; }
+}
+# The image of 120 layers, when somebody wants it.
+# shellcheck disable=SC2317
+deep_image() {
+	[ -e "$images/deep.tar" ] || "$here/images.py" layers 120 "$images/deep.tar"
+	echo "$images/deep.tar"
+}
+# What twenty containers that live at once have written, each in its own overlay.
+# shellcheck disable=SC2317
+twenty_roots() {
+	local roots root written=0
+	mapfile -t roots < <(awk '/ - overlay / { print $5 }' /proc/self/mountinfo)
+	for _ in {1..180}; do
+		written=0
+		for root in "${roots[@]}"; do [ ! -e "$root/done" ] || written=$((written + 1)); done
+		[ "$written" != 20 ] || break
+		sleep 1
+	done
+	for root in "${roots[@]}"; do [ ! -e "$root/done" ] || echo "$(cat "$root/number") $(find "$root" -mindepth 1 -maxdepth 1 | wc -l)"; done | sort -n
+	[ "$written" = 20 ]
+}
 # So that nothing is taken for a success that is a failure in front of a pipe.
 set -o pipefail
 
@@ -63,7 +90,7 @@ printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >/etc/c
 grep -q '^containers:' /etc/subuid || echo 'containers:100000:655360' | tee -a /etc/subuid >>/etc/subgid
 mkdir -p /var/lib/containers/storage
 "$here/images.py" image "$images/test.tar"
-if [[ ",$1," == *,deep,* ]]; then "$here/images.py" layers 120 "$images/deep.tar"; fi
+if [[ ",$1," == *,debian,* ]]; then tar -C /mnt/lower --xattrs --one-file-system --sort=name -cf "$images/debian.tar" .; fi
 
 for type in "${types[@]}"; do
 	mkdir -p "$out/$type"
@@ -72,7 +99,7 @@ for type in "${types[@]}"; do
 		# shellcheck source=/dev/null
 		. "$here/$runtime.sh"
 		# Whoever leaves a mount or a process of a mount behind has failed.
-		case_ no_mount_is_left sh -c '! grep -w overlay /proc/self/mountinfo'
+		case_ no_mount_is_left sh -c '! grep -w overlay /proc/*/mountinfo >&2'
 		rm -rf /mnt/ext4/containers/* /mnt/ext4/docker/* /mnt/ext4/containerd/* /run/containers /run/libpod
 	done
 	if [ "$type" = overlay ]; then module=overlay; else module=overlay_rs; fi

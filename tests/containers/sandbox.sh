@@ -45,6 +45,30 @@ extension() {
 }
 sx_merge() { extension; systemd-sysext merge 2>&1 | grep -o 'Merged.*\|Using ext.*'; cat /usr/share/ovl-test/file; findmnt -no FSTYPE,SOURCE /usr; touch /usr/x || echo refused; quiet systemd-sysext unmerge; test ! -e /usr/share/ovl-test && echo gone; }
 sx_mutable() { extension; mkdir -p /var/lib/extensions.mutable/usr; quiet systemd-sysext merge --mutable=yes; echo changed >/usr/share/ovl-test/file; echo n >/usr/share/ovl-new; quiet systemd-sysext unmerge; (cd /var/lib/extensions.mutable && find usr -type f -exec cat {} +); cat /var/lib/extensions/test/usr/share/ovl-test/file; rm -rf /var/lib/extensions.mutable /var/lib/extensions/test; }
+# The same for /etc.
+cx_merge() {
+	mkdir -p /var/lib/confexts/test/etc/extension-release.d
+	echo ID=_any >/var/lib/confexts/test/etc/extension-release.d/extension-release.test
+	echo extended >/var/lib/confexts/test/etc/ovl-test
+	quiet systemd-confext merge
+	cat /etc/ovl-test
+	findmnt -no FSTYPE,SOURCE /etc
+	quiet systemd-confext refresh
+	quiet systemd-confext unmerge
+	test ! -e /etc/ovl-test && echo gone
+	rm -rf /var/lib/confexts/test
+}
+bw_twenty() {
+	local i pids=()
+	sandbox_new 0:0
+	for i in {1..20}; do
+		mkdir "$b/u$i" "$b/w$i"
+		bw --overlay-src $b/l2 --overlay-src $b/l1 --overlay "$b/u$i" "$b/w$i" $b/m sh -c "echo $i >>m/f; rm m/g; sleep 5; cat m/f" >"$b/out$i" 2>&1 &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	for i in {1..20}; do cat "$b/out$i" "$b/u$i/f"; done
+}
 sealed() { "$here/seal.py"; }
 
 case_ bwrap_overlay bw_overlay
@@ -52,11 +76,13 @@ case_ bwrap_tmp_overlay bw_tmp
 case_ bwrap_ro_overlay bw_ro
 case_ bwrap_user_overlay bw_user_overlay
 case_ bwrap_user_tmp_overlay bw_user_tmp
+case_ bwrap_twenty_at_once bw_twenty
 case_ bwrap_same_layer_twice bw_same_twice
 case_ nspawn_overlay ns_overlay
 case_ nspawn_overlay_ro ns_overlay_ro
 case_ nspawn_volatile ns_volatile
 case_ sysext_merge sx_merge
 case_ sysext_mutable sx_mutable
+case_ confext_merge cx_merge
 case_ runc_seal sealed
 rm -rf $b /mnt/ext4/nroot
