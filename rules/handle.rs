@@ -119,8 +119,8 @@ fn parse_record(bytes: &[u8]) -> Option<Parsed<'_>> {
     if flags & FLAG_ANY_ENDIAN == 0 && flags & FLAG_BIG_ENDIAN != FLAG_CPU_ENDIAN {
         return Some(Parsed::Unsupported);
     }
-    // C decodes a record that states less than its own header; nothing ever wrote one.
-    let fid_len = stated.checked_sub(HEADER_LEN)?;
+    // One that states less than its own header is one without a file identifier.
+    let fid_len = stated.saturating_sub(HEADER_LEN);
     Some(Parsed::Valid(Handle {
         fid_type: *fid_type,
         flags: *flags,

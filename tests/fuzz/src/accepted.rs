@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where the two modules differ on purpose: docs/differences.md for the machine.
 
-use crate::case::Op;
+use crate::case::{Case, Op};
+use crate::damage::{Damage, Place, WORK};
 use crate::layers::{join, names};
 use crate::runner::Runner;
 use crate::snapshot::Tree;
@@ -34,6 +35,19 @@ pub fn accepted(rs: &[Runner<'_>; 2], op: &Op) -> bool {
             .is_some_and(|f| has_broken(format!("/proc/self/fd/{f}").as_bytes(), 0)),
         _ => false,
     }
+}
+
+/// Both refuse the mount, each for another one of several damaged entries of the index: the first
+/// decides, and the order of their names, which have inode numbers in them, is not the same.
+pub fn refused(case: &Case, mounts: &[String]) -> bool {
+    let in_index = |p: &Place| p.layer == WORK && p.path.0.starts_with(b"index/");
+    let damage = case.damage.iter().chain(case.rounds.iter().flatten());
+    let entries = damage.filter(|d| match d {
+        Damage::Index { .. } => true,
+        Damage::Put { place, .. } | Damage::Link { to: place, .. } => in_index(place),
+        _ => false,
+    });
+    mounts.iter().all(|m| m.starts_with('E')) && entries.count() > 1
 }
 
 /// Leaves out where the trees differ because overlay_rs lists entries that cannot be looked up:

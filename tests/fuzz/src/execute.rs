@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::accepted::{self, accepted, without_broken};
+use crate::accepted::{self, accepted, refused, without_broken};
 use crate::case::{Case, Op};
 use crate::damage;
 use crate::generate::Plan;
@@ -154,7 +154,7 @@ fn compare(
     }
     out.compared += 1;
     out.mounts += 1;
-    if m[0] != m[1] {
+    if m[0] != m[1] && !refused(case, &m) {
         out.difference = fail(
             "mount",
             format!(
@@ -320,7 +320,7 @@ fn compare(
     let eyes = types.map(other);
     let m = [0, 1].map(|i| unit(rs[i].side.mount(case, eyes[i], 0)));
     out.mounts += 1;
-    if m[0] != m[1] {
+    if m[0] != m[1] && !refused(case, &m) {
         out.difference = fail(
             "cross mount",
             format!(
@@ -365,7 +365,7 @@ fn round(
     }
     out.mounts += 1;
     out.compared += 1;
-    if m[0] != m[1] {
+    if m[0] != m[1] && !refused(case, &m) {
         out.difference = Some(Difference {
             kind: "mount after more damage".into(),
             text: format!("mount: {} {}, {} {}", types[0], m[0], types[1], m[1]),

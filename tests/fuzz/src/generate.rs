@@ -113,6 +113,14 @@ impl Plan {
                 path,
                 follow: false,
             },
+            // Of what does not fit, a merged directory tells at another place of the listing.
+            Op::ReaddirSeek { path, back, .. } => Op::ReaddirSeek {
+                path,
+                size: 400,
+                back,
+            },
+            Op::ReaddirRemove { path, .. } => Op::ReaddirRemove { path, size: 4096 },
+            Op::Getdents { fd, .. } => Op::Getdents { fd, size: 4096 },
             Op::OpenHandle { .. }
             | Op::ReadOnly { .. }
             | Op::Stack

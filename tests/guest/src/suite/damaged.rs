@@ -7,6 +7,7 @@ cases! { "damaged";
     entry_that_cannot_be_looked_up_is_listed
         .expect_intree_fail("it hides the entry from the second read on, or ends the listing there");
     listing_ends_where_it_ends;
+    index_entry_that_states_a_length_of_nothing;
 }
 
 /// A merged directory with an entry whose redirect is malformed, among good ones.
@@ -54,5 +55,23 @@ fn listing_ends_where_it_ends(t: &T) -> R {
         check!(v.contains(&n.to_string()), "{n} is not in {v:?}");
     }
     check_err!(f::rmdir(o.m("d")), ENOTEMPTY);
+    Ok(())
+}
+
+/// The name of an entry of the index is a record that states less than its own header: that of a
+/// whiteout is not looked at any further, that of a file has to be the file's origin.
+fn index_entry_that_states_a_length_of_nothing(t: &T) -> R {
+    let mut o = t.ovl()?;
+    o.opts = "index=on".into();
+    o.mount()?;
+    o.umount()?;
+    let name = format!("00fb000001{}", "00".repeat(16));
+    let entry = o.work.as_ref().unwrap().join("index").join(name);
+    f::whiteout(&entry)?;
+    o.mount()?;
+    o.umount()?;
+    f::unlink(&entry)?;
+    f::write(&entry, "x")?;
+    check_err!(o.mount(), ENODATA);
     Ok(())
 }
