@@ -8,15 +8,16 @@
 #                            user namespace, who mounts them in it
 #   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
 #   FS=ext4,xfs,tmpfs        the file systems of the uppers; fresh: a new tmpfs for each case
-#   JOBS=N (4)               cases at a time      CPUS=N of the VM (2 for fuzz, 1 for hostile)
+#   JOBS=N (2)               cases at a time
+#   CPUS=N (1)               of the VM: emulated, one does as much as two; with two, crowds meet in earnest
 #   KERNEL=stock|debug       ARGS="..." more for ovl-fuzz, such as --replay FILE --trace
 # Cases that differ are left in $OVL_BUILD/CAMPAIGN/, shrunk. The last line is
 # `N passed, N failed, N skipped`, in cases. The run is entered in the ledger.
 . "$(dirname "$0")/lib.sh"
 
-kernel=${KERNEL:-stock} seconds=${DURATION:-60} campaign=${CAMPAIGN:-fuzz} as='' cpus=1
+kernel=${KERNEL:-stock} seconds=${DURATION:-60} campaign=${CAMPAIGN:-fuzz} as=''
 case $campaign in
-fuzz) cpus=2 upper=fresh,fresh,fresh,tmpfs,ext4,xfs lower=fresh,tmpfs,xfs,ext4 how=(--jobs "${JOBS:-4}") ;;
+fuzz) upper=fresh,fresh,fresh,tmpfs,ext4,xfs lower=fresh,tmpfs,xfs,ext4 how=(--jobs "${JOBS:-2}") ;;
 hostile) upper=fresh,fresh,fresh,fresh,fresh,fresh,ext4,xfs lower=fresh,fresh,tmpfs how=(--hostile --ops 12) ;;
 hostile-userns)
 	upper=fresh lower=fresh how=(--hostile --userns --ops 12)
@@ -39,13 +40,12 @@ seed=${SEED:-$("$OVL_QEMU/ledger.sh" next "$campaign")}
 mkdir -p "$out" "$corpus"
 rm -f "$out"/*
 say "$campaign for $seconds s from seed $seed ($kernel kernel); what differs: $out/"
-# What is not about races has one CPU: emulated, it does the same work twice as fast as one of two.
 # Damaged layers make the kernel say much: not on the slow console. Mounting and unmounting wait for
 # RCU, which takes most of the time of a case if it is not told to hurry.
 boot() { # SECONDS ARG...
 	local limit=$1
 	shift
-	"$OVL_QEMU/boot.sh" --kernel "$kernel" --cpus "${CPUS:-$cpus}" --timeout "$limit" --share "$OVL_BUILD/tests:tests" --share "$out:out:rw" \
+	"$OVL_QEMU/boot.sh" --kernel "$kernel" --cpus "${CPUS:-1}" --timeout "$limit" --share "$OVL_BUILD/tests:tests" --share "$out:out:rw" \
 		--share "$corpus:corpus" --share "$MODULE_DIR:checkout" "dmesg -n 3; echo 1 >/sys/kernel/rcu_expedited; $*"
 }
 fuzz=/mnt/share/tests/ovl-fuzz
