@@ -29,7 +29,7 @@ log=$OVL_BUILD/storm.log rc=0
 	tee "$log" || rc=$?
 # Each scenario says `name (type, file system): 12 mounts, 3 refused mounts`.
 sums() {
-	sed -nE 's/\r$//; s/^[a-z_]+ \(overlay_rs, [a-z0-9]+\): //p' "$log" | tr , '\n' |
+	sed -nE 's/\r$//; s/^(.* )?[a-z_]+ \(overlay_rs, [a-z0-9]+\): //p' "$log" | tr , '\n' |
 		awk '{ n = $1; $1 = ""; sub(/^ +/, ""); gsub(/ /, "-"); if (!($0 in sum)) order[++k] = $0; sum[$0] += n }
 			END { if (!k) sum[order[++k] = "rounds"] = 0
 				for (i = 1; i <= k; i++) print "ledger: storm 1 1 " sum[order[i]] " " order[i] " 0" }'
