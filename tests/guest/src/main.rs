@@ -10,7 +10,8 @@
 //! `--type overlay_rs,overlay` the filesystem types under test; `--scale N` the size of the big
 //! tests, in percent; `--timeout N` after how many seconds a test counts as hung; `--times` lists
 //! the slowest tests at the end; `--two-cpus` takes the tests whose processes race, and `--selinux`
-//! those for a boot with SELinux, and no others;
+//! those for a boot with SELinux, and no others; `--part 1/2` takes every second test, `--part 2/2`
+//! the others;
 //! `--storm N` runs the storms instead of the tests, N seconds each; `--features` and
 //! `--features-doc` print the table of features, see [`features`].
 //! The last line is `N passed, N failed, N skipped`.

@@ -134,6 +134,8 @@ struct Options {
     sizes: Sizes,
     times: bool,
     boot: Boot,
+    /// Every `.1`-th test, beginning with number `.0`.
+    part: (usize, usize),
 }
 
 /// Takes our own options out of the arguments; the rest is libtest-mimic's.
@@ -150,6 +152,7 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
         },
         times: false,
         boot: Boot::Usual,
+        part: (0, 1),
     };
     let mut rest = Vec::new();
     let mut args = args;
@@ -173,10 +176,18 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Options, Vec<String>), S
             "--times" => o.times = true,
             "--two-cpus" => o.boot = Boot::TwoCpus,
             "--selinux" => o.boot = Boot::Selinux,
+            "--part" => o.part = part(&value()?).ok_or("--part needs a value such as 1/2")?,
             _ => rest.push(a),
         }
     }
     Ok((o, rest))
+}
+
+/// `1/2`: the first one of two parts.
+fn part(s: &str) -> Option<(usize, usize)> {
+    let (n, of) = s.split_once('/')?;
+    let (n, of) = (n.parse::<usize>().ok()?, of.parse().ok()?);
+    (1..=of).contains(&n).then(|| (n - 1, of))
 }
 
 /// What the runner has to tell after the tests.
@@ -233,7 +244,11 @@ pub fn main() -> ExitCode {
     let notes = Arc::new(Mutex::new(Notes::default()));
     let mut trials = Vec::new();
     let cases: Vec<&Case> = match o.sizes.storm {
-        0 => suite::all().filter(|c| c.boot() == o.boot).collect(),
+        0 => suite::all()
+            .filter(|c| c.boot() == o.boot)
+            .skip(o.part.0)
+            .step_by(o.part.1)
+            .collect(),
         _ => suite::storms().collect(),
     };
     for case in cases {
