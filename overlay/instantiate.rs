@@ -113,8 +113,9 @@ fn find_or_make<'sb>(
 ) -> Result<Obtained> {
     let ms = MountState::of(sb);
     let identity = Identity::of(ms, &params)?;
+    let new = params.new.take();
 
-    let Some(key) = identity.key.as_deref() else {
+    let Some(key) = identity.key(&params) else {
         // A lower hard link that is broken by a copy-up: every name is an inode of its own.
         let inode = make(ms, m, sb.new_inode()?, params, &identity)?;
         return Ok(Obtained {
@@ -122,7 +123,7 @@ fn find_or_make<'sb>(
             is_new: true,
         });
     };
-    match sb.iget(key, params.new.take())? {
+    match sb.iget(key, new)? {
         Iget::Existing(inode) => {
             let lower = params.lowers.first().and_then(|lower| lower.dentry.inode());
             let upper = params.upper.as_ref().and_then(|upper| upper.inode());
@@ -143,8 +144,8 @@ fn find_or_make<'sb>(
 
 /// What decides which inode an object is.
 struct Identity {
-    /// The real inode it is hashed by; `None` if it is not to be found by any.
-    key: Option<ARef<Inode>>,
+    /// A real inode finds it.
+    hashed: bool,
     /// The inode number that decides its own, and the file system it is from.
     ino: u64,
     fsid: u32,
@@ -166,9 +167,8 @@ impl Identity {
         let by_lower =
             lower.filter(|lower| is_hashed_by_lower(ms, upper.is_some(), lower, params.indexed));
         let real = by_lower.or(upper).or(lower).ok_or(EIO)?;
-        let hashed = by_lower.is_some() || upper.is_some();
         Ok(Self {
-            key: hashed.then(|| real.into()),
+            hashed: by_lower.is_some() || upper.is_some(),
             ino: real.ino(),
             fsid: if by_lower.is_some() || upper.is_none() {
                 lower_fsid
@@ -177,6 +177,15 @@ impl Identity {
             },
             by_lower: by_lower.is_some(),
         })
+    }
+
+    /// The real inode it is hashed by; `None` if it is not to be found by any.
+    fn key<'p>(&self, params: &'p InodeParams<'_>) -> Option<&'p Inode> {
+        if self.by_lower {
+            params.lowers.first().and_then(|lower| lower.dentry.inode())
+        } else {
+            params.upper.as_ref().and_then(|upper| upper.inode())
+        }
     }
 }
 
@@ -259,14 +268,16 @@ fn make(
         let real = upper.or(lower).ok_or(EIO)??;
         new.fill(real.mode(), real.rdev(), ms.tables);
         // One that no key finds has only the name it was found by.
-        if identity.key.is_some() && !real.is_dir() {
+        if identity.hashed && !real.is_dir() {
             new.set_nlink(real.nlink());
         }
         new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
     }
     new.inode()
         .set_parts(params.upper, params.lowers, params.data_redirect)?;
-    new.inode().set_redirect(params.redirect);
+    if params.redirect.is_some() {
+        new.inode().set_redirect(params.redirect);
+    }
 
     let inode = new.inode();
     let real = inode.real_path(ms)?;
@@ -275,7 +286,7 @@ fn make(
     if inode.is_dir() && (inode.flags() & iflag::CASEFOLD != 0) != ms.casefold {
         warn_limited!("wrong casefold ({})\n", real.dentry().log_name());
     }
-    if identity.key.is_some() && !inode.is_dir() {
+    if identity.hashed && !inode.is_dir() {
         if let (Some(lower), Some(upper)) = (inode.lower_inode(), inode.upper_path(ms)) {
             if let Some(names) = nlink::stored(ms, m, lower, upper, indexed)? {
                 inode.set_nlink(names);
