@@ -121,6 +121,7 @@ impl Plan {
             },
             Op::ReaddirRemove { path, .. } => Op::ReaddirRemove { path, size: 4096 },
             Op::Getdents { fd, .. } => Op::Getdents { fd, size: 4096 },
+            Op::Fallocate { fd, off, len, .. } => Op::Ftruncate { fd, len: off + len },
             Op::OpenHandle { .. }
             | Op::ReadOnly { .. }
             | Op::Stack
