@@ -378,6 +378,7 @@ const TRACING: &str = "/sys/kernel/tracing";
 
 impl Probe {
     fn new(name: &str, p: &Path, offset: u64) -> R<Self> {
+        crate::tools::needs("tracefs")?;
         if !f::exists(format!("{TRACING}/uprobe_events"))? {
             mount_raw("tracefs", Path::new(TRACING), "", MountFlags::empty())?;
         }
