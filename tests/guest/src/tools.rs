@@ -93,9 +93,9 @@ const CLIENTS: &str = "/run/nfs-clients";
 impl Nfsd {
     /// Starts a server whose clients mount below `dir`.
     pub fn start(dir: &Path) -> R<Self> {
-        sys::loopback_up()?;
         needs("nfsd")?;
         needs("nfs")?;
+        sys::loopback_up()?;
         f::mkdirs("/run/rpcbind")?;
         let mut server = Self {
             dir: dir.into(),
