@@ -4,11 +4,11 @@
 # turn, in one boot of the debug kernel, until the time is over; then the
 # module goes and the kernel looks for leaks. Anything in the kernel's log
 # fails it.
-#   HOURS=N (1, may be 0.1)  KERNEL=debug|stock   SEED=FIRST-SEED of the fuzzer
-# The last line is `N passed, N failed, N skipped`, in turns.
+#   HOURS=N (1, may be 0.1)  KERNEL=debug|stock   SEED=FIRST-SEED of the fuzzer (the ledger's next)
+# How long, and what was done, goes into the ledger. The last line is `N passed, N failed, N skipped`, in turns.
 . "$(dirname "$0")/lib.sh"
 
-kernel=${KERNEL:-debug} seed=${SEED:-$(date +%s)}
+kernel=${KERNEL:-debug} seed=${SEED:-$("$OVL_QEMU/ledger.sh" next soak)} rc=0
 case $kernel in
 stock) need=vm ;;
 debug) need=debug ;;
@@ -31,5 +31,7 @@ mkdir -p "$OVL_BUILD/soak"
 cp "$OVL_QEMU/soak-guest.sh" "$OVL_BUILD/tests/"
 say "soak for $seconds s from seed $seed ($kernel kernel)"
 "$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 3600)) --share "$OVL_BUILD/tests:tests" "${shares[@]}" \
-	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed" | tee "$OVL_BUILD/soak.log"
-exit "${PIPESTATUS[0]}"
+	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed" | tee "$OVL_BUILD/soak.log" || rc=$?
+"$OVL_QEMU/ledger.sh" add "$kernel" "$rc" <(cat "$OVL_BUILD/soak.log"; "$OVL_QEMU/storm-sums.sh" <"$OVL_BUILD/soak.log")
+grep -E '^[0-9]+ passed, [0-9]+ failed' "$OVL_BUILD/soak.log" | tail -n 1
+exit "$rc"

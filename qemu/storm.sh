@@ -27,12 +27,5 @@ log=$OVL_BUILD/storm.log rc=0
 	"echo 1 >/sys/kernel/rcu_expedited
 	/mnt/share/tests/ovl-tests --storm $seconds --fs ${FS:-tmpfs,ext4} --type ${TYPE:-overlay_rs} ${SCENARIO:-}" |
 	tee "$log" || rc=$?
-# Each scenario says `name (type, file system): 12 mounts, 3 refused mounts`.
-sums() {
-	sed -nE 's/\r$//; s/^(.* )?[a-z_]+ \(overlay_rs, [a-z0-9]+\): //p' "$log" | tr , '\n' |
-		awk '{ n = $1; $1 = ""; sub(/^ +/, ""); gsub(/ /, "-"); if (!($0 in sum)) order[++k] = $0; sum[$0] += n }
-			END { if (!k) sum[order[++k] = "rounds"] = 0
-				for (i = 1; i <= k; i++) print "ledger: storm 1 1 " sum[order[i]] " " order[i] " 0" }'
-}
-"$OVL_QEMU/ledger.sh" add "$kernel" "$rc" <(sums)
+"$OVL_QEMU/ledger.sh" add "$kernel" "$rc" <("$OVL_QEMU/storm-sums.sh" <"$log")
 exit "$rc"

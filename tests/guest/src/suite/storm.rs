@@ -37,6 +37,7 @@ const OPTIONS: [&str; 5] = [
 
 /// Rounds until the time is over, and what is counted on the way.
 struct Storm {
+    began: Instant,
     end: Instant,
     round: u64,
     counts: Vec<(&'static str, u64)>,
@@ -45,8 +46,10 @@ struct Storm {
 
 impl Storm {
     fn new(t: &T) -> Self {
+        let began = Instant::now();
         Self {
-            end: Instant::now() + Duration::from_secs(t.seconds),
+            began,
+            end: began + Duration::from_secs(t.seconds),
             round: 0,
             counts: Vec::new(),
             rng: 0x9e37_79b9_7f4a_7c15,
@@ -77,6 +80,7 @@ impl Storm {
     /// Says what was done.
     fn tell(mut self, t: &T, name: &str) -> R {
         self.count("rounds", self.round - 1);
+        self.count("seconds", self.began.elapsed().as_secs());
         let counts: Vec<String> = self
             .counts
             .iter()
