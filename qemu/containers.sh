@@ -6,6 +6,7 @@
 #   T=RUNTIME,RUNTIME  only these (podman runc buildah containerd docker rootless sandbox debian)
 #   TYPE=a,b           the modules (overlay,overlay_rs)
 #   ARGS=CASE          only cases of this name (a pattern)
+#   CPUS=N             of the VM (1: emulated, that does as much as two)
 #   DOC=1              write the table of docs/containers.md anew, out of this run and of those
 #                      before it with the same module and the same guest
 # The last line is `N passed, N failed, N skipped`.
@@ -30,7 +31,7 @@ touch "$out/all"
 : >"$out/results"
 say "container runtimes in the VM: $runtimes (what they print: $out/)"
 rc=0
-"$OVL_QEMU/boot.sh" --guest containers --timeout 7200 --share "$OVL_CACHE/debs/demo/current/:debs" \
+"$OVL_QEMU/boot.sh" --guest containers --cpus "${CPUS:-1}" --timeout 7200 --share "$OVL_CACHE/debs/demo/current/:debs" \
 	--share "$MODULE_DIR/tests/containers:containers" --share "$out:out:rw" \
 	"only='${ARGS:-}' /mnt/share/containers/run.sh '$runtimes' '$types'" || rc=$?
 [ -s "$out/results" ] || die "no case ran"
@@ -96,6 +97,8 @@ about() {
 }
 tables() {
 	local r name line n ok list
+	printf 'Linux %s; the module as the commit %s left it.\n\n' "$(cat "$(kernel_dir)/release")" \
+		"$(git -C "$MODULE_DIR" log -1 --format=%h -- '*.rs' '*.[ch]' Kbuild ':!tests' ':!demo' 2>/dev/null || echo unknown)"
 	echo '| name | what | cases | overlay | overlay_rs | the same |'
 	echo '|---|---|---|---|---|---|'
 	local rows=()

@@ -36,6 +36,12 @@ b_volume() {
 	buildah run --isolation=chroot -v /mnt/ext4/bvolume:/v:O b1 sh -c 'echo inside >>/v/f; cat /v/f; rm /v/f; ls -a /v'
 	cat /mnt/ext4/bvolume/f
 }
+b_twenty() {
+	local i m
+	for i in {1..20}; do quiet buildah from --name "m$i" localhost/ovl/test:1 && m=$(buildah mount "m$i") && echo "$i" >"$m/number" && rm -r "$m/many" && : >"$m/done"; done
+	twenty_roots
+	for i in {1..20}; do quiet buildah umount "m$i" && quiet buildah rm "m$i"; done
+}
 gone() { quiet buildah rm -a; quiet buildah rmi -fa; none_left /var/lib/containers/storage/overlay; }
 
 case_ skopeo_import copy_in
@@ -48,4 +54,5 @@ case_ from_scratch scratch
 case_ skopeo_to_oci to_oci
 case_ umoci_unpack unpacked
 case_ build_in_layers built
+case_ twenty_at_once b_twenty
 case_ remove gone

@@ -42,6 +42,8 @@ ctr_commit() {
 	quiet ctr container rm --keep-snapshot w1
 	quiet ctr snapshots commit ovl-done w1
 	mkdir -p /mnt/ext4/cm
+	# By mount(2), as containerd mounts: fsconfig(2) takes no option of that length.
+	export LIBMOUNT_FORCE_MOUNT2=always
 	quiet ctr snapshots view ovl-view ovl-done
 	sh -ec "$(ctr snapshots mounts /mnt/ext4/cm ovl-view)"
 	"$here/images.py" tree /mnt/ext4/cm
@@ -62,6 +64,10 @@ ctr_exec() {
 	quiet stop_container e1
 }
 ctr_userns() { ctr run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 --remap-labels $ctr_img n1 sh -c 'stat -c "%u:%g %a %n" /suid /sgid /many/f0007; cat /proc/self/uid_map; chown 7:8 /mv; stat -c %u:%g /mv; echo x >/new; rm -r /opq; ls /'; }
+ctr_inside() {
+	ctr run --rm --privileged $ctr_img i1 sh -ec 'mkdir -p /tmp/t && mount -t tmpfs t /tmp/t && cd /tmp/t && mkdir l u w m && echo 1 >l/f
+		mount -t overlay overlay -o lowerdir=l:/dir,upperdir=u,workdir=w m && cat m/f m/file && echo 2 >>m/f && rm m/file && ls m u && cat u/f && umount m'
+}
 stop_container() { # NAME
 	ctr task kill -s 9 "$1" || true
 	for _ in {1..60}; do ctr task rm "$1" 2>/dev/null && break; sleep 0.5; done
@@ -97,6 +103,7 @@ if quiet_start; then
 	case_ read_only ctr_read_only
 	case_ userns ctr_userns
 	case_ image_mount ctr_mounts
+	case_ overlay_inside ctr_inside
 	case_ twenty_at_once ctr_twenty
 	case_ layers_120 ctr_layers_120
 	case_ kubernetes_pod pod

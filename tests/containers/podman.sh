@@ -70,6 +70,25 @@ nested() {
 	ls /mnt/ext4/nested/storage/overlay
 	rm -rf /mnt/ext4/nested
 }
+# A machine is switched over: what was made on the other module is used on this one, and back.
+across() {
+	local other=overlay_rs
+	[ "$type" = overlay ] || other=overlay
+	serve $other
+	quiet podman load -i "$images/test.tar"
+	quiet "${run[@]}" --name a1 $img /change
+	serve "$type"
+	podman diff a1 | sort
+	quiet podman commit -q a1 localhost/ovl/across:1
+	"${run[@]}" --rm localhost/ovl/across:1 /list
+	quiet "${run[@]}" --name a2 localhost/ovl/across:1 sh -c 'rm -r /a /etc/added; mv /opq2/new /etc/keep; echo x >>/big'
+	serve $other
+	podman diff a2 | sort
+	podman export a2 | "$here/images.py" tar -
+	"${run[@]}" --rm localhost/ovl/across:1 /list
+	quiet podman rm -f a1 a2
+	quiet podman rmi localhost/ovl/across:1
+}
 layers_120() {
 	local deep=localhost/ovl/deep:1
 	quiet podman load -q -i "$(deep_image)"
@@ -110,6 +129,8 @@ if [ "$oci" = crun ]; then
 	case_ rootfs_O rootfs
 	case_ layers_120 layers_120
 	case_ nested nested
+	case_ made_on_the_other_module across
+	serve "$type"
 fi
 case_ remove removes
 unset oci

@@ -25,6 +25,7 @@ r_commit() { quiet as_tester podman commit -q c1 localhost/ovl/done:1 && "${rrun
 r_export() { as_tester podman export c1 | "$here/images.py" tar -; }
 r_options() { "${rrun[@]}" --rm $rimg sh -c "grep ' / / ' /proc/self/mountinfo | sed 's/.* - //' | tr , '\n' | grep -v dir= | sed 's/.*overlay/overlay/'"; }
 r_keep_id() { "${rrun[@]}" --rm --userns=keep-id $rimg sh -c 'id -u; stat -c "%u:%g %n" /suid /many/f0001; echo x >/tmp/x; cat /tmp/x'; }
+r_userns() { "${rrun[@]}" --rm --userns=auto:size=4000 $rimg sh -c 'stat -c "%u:%g %a %n" /suid /sgid /many/f0007; echo x >/etc/keep; chown 7:8 /mv; stat -c "%u:%g" /mv; cat /etc/keep'; }
 r_volume() { as_tester mkdir -p /mnt/ext4/tester/v && as_tester sh -c 'echo outside >v/f' && "${rrun[@]}" --rm -v /mnt/ext4/tester/v:/v:O $rimg sh -c 'echo inside >>/v/f; cat /v/f; rm /v/f; ls -a /v' && cat /mnt/ext4/tester/v/f; }
 r_build() {
 	as_tester sh -c "mkdir -p b && echo context >b/context && printf '%s\n' 'FROM $rimg' 'RUN /change' 'COPY context /etc/context' >b/Dockerfile"
@@ -42,7 +43,7 @@ r_twenty() {
 	local i
 	for i in {1..20}; do quiet "${rrun[@]}" -d --name "m$i" $rimg sh -c "echo $i >/number; rm -r /many; : >/done; sleep 600"; done
 	as_tester podman unshare sh -c 'cd .local/share/containers/storage/overlay
-		until [ "$(ls -d */merged/done 2>/dev/null | wc -l)" = 20 ]; do sleep 1; done
+		for i in $(seq 180); do [ "$(ls -d */merged/done 2>/dev/null | wc -l)" != 20 ] || break; sleep 1; done
 		for m in */merged; do echo "$(cat $m/number) $(ls $m | wc -l)"; done | sort -n'
 	quiet as_tester podman rm -fa -t 0
 }
@@ -57,6 +58,7 @@ case_ what_is_in_the_upper r_upper
 case_ commit_and_run r_commit
 case_ export r_export
 case_ keep_id r_keep_id
+case_ userns_auto r_userns
 case_ volume_O r_volume
 case_ read_only r_read_only
 case_ image_mount r_image_mount
