@@ -4,7 +4,7 @@
 //!
 //! The mount's state ([`mount`], [`layer`]) and the services of the mount that every operation
 //! shares ([`temp`], [`whiteout`], [`index`]) are here, below everything that changes or shows
-//! objects. So are the private data of an inode ([`object`]), how an inode comes to be
+//! objects. So are the private data of an inode ([`object`], [`stack`]), how an inode comes to be
 //! ([`instantiate`], [`identity`]) and how many names it has ([`nlink`]), the search through the
 //! layers ([`walk`], [`lowerdata`], [`origin`]), and what readers of a directory ([`dir_cache`]) or a
 //! file ([`open_file`]) keep.
@@ -36,6 +36,7 @@ pub(crate) mod nlink;
 pub(crate) mod object;
 pub(crate) mod open_file;
 pub(crate) mod origin;
+pub(crate) mod stack;
 pub(crate) mod temp;
 pub(crate) mod walk;
 pub(crate) mod whiteout;

@@ -26,7 +26,6 @@ pub(crate) mod inode;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod mount;
-pub(crate) mod once;
 pub(crate) mod own;
 pub(crate) mod param;
 pub(crate) mod random;

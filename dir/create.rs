@@ -25,7 +25,8 @@ use crate::{
     overlay::{
         instantiate::{
             instantiate_link,
-            instantiate_new, //
+            instantiate_new,
+            Parts, //
         },
         mount::MountState,
         object::{
@@ -167,10 +168,10 @@ fn create_object(
         link,
         hardlink: None,
     };
-    let owner: ARef<OvlInode> = new.inode().into();
+    let owner = new.owner();
     let mode = attr.mode;
     ms.with_mounter_and_caller(|m, caller| {
-        with_creator(m, caller, &child, &owner, mode, |m| {
+        with_creator(m, caller, &child, owner, mode, |m| {
             give_name(ms, m, &w, child, Subject::New(new), &mut attr)
         })?
     })
@@ -216,17 +217,19 @@ fn give_name(
         create_upper(ms, m, w, child, dir, attr)?
     };
     dir_modified(child.parent_dentry(), false);
-    let instantiated = match subject {
-        Subject::New(new) => instantiate_new(m, &child, new, upper.clone(), None),
+    let new = match subject {
+        Subject::New(new) => new,
         Subject::Existing(inode) => {
             instantiate_link(&child, inode, &upper);
-            Ok(())
+            return Ok(());
         }
     };
-    if instantiated.is_err() {
-        discard(ms, m, w, dir, &upper);
-    }
-    instantiated
+    let mut parts = Parts::of_new(upper);
+    instantiate_new(m, &child, new, &mut parts, None).inspect_err(|_| {
+        if let Some(upper) = &parts.upper {
+            discard(ms, m, w, dir, upper);
+        }
+    })
 }
 
 /// Makes the object at its place, where the upper has nothing.
@@ -369,16 +372,16 @@ pub(crate) fn tmpfile(
     new.init_owner(idmap, dir, mode);
 
     let mode = new.mode();
-    let owner: ARef<OvlInode> = new.inode().into();
+    let owner = new.owner();
     let open = ms.with_mounter_and_caller(|m, caller| {
-        with_creator(m, caller, &child, &owner, mode, |m| -> Result<_> {
+        with_creator(m, caller, &child, owner, mode, |m| -> Result<_> {
             let mnt = ms.upper_mnt()?;
             let parent = child.parent_dentry().upper().ok_or(EIO)?;
             let path = RealPath::upper(mnt, parent);
             let real = backing_tmpfile_open(&file, m, path, mode)?;
             let upper = mnt.tmpfile_dentry(&real)?;
             let open = OpenFile::new(real)?;
-            instantiate_new(m, &child, new, upper, Some(&file))?;
+            instantiate_new(m, &child, new, &mut Parts::of_new(upper), Some(&file))?;
             Ok(open)
         })?
     })?;

@@ -18,10 +18,8 @@ use crate::{
     overlay::{
         instantiate::{
             get_inode,
-            init_reval,
-            InodeParams, //
+            init_reval, //
         },
-        object::ObjFlag,
         walk::{
             self,
             Found, //
@@ -43,43 +41,25 @@ pub(crate) fn lookup(child: OvlChild<'_>, _flags: u32) -> Result<Option<ARef<Ovl
         return Err(ENAMETOOLONG);
     }
     ms.with_mounter(|m| {
-        let found = walk::find(ms, m, &child)?;
-        attach(m, &child, found)
+        let mut found = Found::nothing();
+        walk::find(ms, m, &child, &mut found)?;
+        attach(m, &child, &mut found)
     })
 }
 
 /// Notes in the dentry what was found, and gets the inode for it.
 #[inline(never)]
-fn attach(m: &Mounter<'_>, child: &OvlChild<'_>, found: Found) -> Result<Option<ARef<OvlInode>>> {
-    if found.opaque {
-        child.set_opaque();
-    }
-    if found.xwhiteouts {
-        child.set_xwhiteouts();
-    }
-    let has_upper = found.upper.is_some();
-    if found.upper_alias {
-        child.set_upper_alias();
-    }
-    if !has_upper && found.lowers.is_empty() {
+fn attach(
+    m: &Mounter<'_>,
+    child: &OvlChild<'_>,
+    found: &mut Found,
+) -> Result<Option<ARef<OvlInode>>> {
+    child.set_found(found.upper_alias, found.opaque, found.xwhiteouts);
+    if found.parts.is_empty() {
         init_reval(child, None, &[]);
         return Ok(None);
     }
-    let params = InodeParams {
-        new: None,
-        upper: found.upper,
-        lowers: found.lowers,
-        data_redirect: found.data_redirect,
-        indexed: found.indexed,
-        redirect: found.redirect,
-    };
-    let inode = get_inode(child.super_(), m, params)?.inode;
-    if has_upper && !found.upper_metacopy {
-        inode.set_flag(ObjFlag::UpperData);
-    }
-    if found.has_digest {
-        inode.set_flag(ObjFlag::HasDigest);
-    }
+    let inode = get_inode(child.super_(), m, &mut found.parts, None)?.inode;
     init_reval(child, inode.upper(), inode.lowers());
     Ok(Some(inode))
 }

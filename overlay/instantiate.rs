@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use core::mem;
 use kernel::{
     prelude::*,
     sync::aref::ARef, //
@@ -28,6 +29,7 @@ use crate::{
             EntryFlag,
             ObjFlag, //
         },
+        stack::Stack,
         Overlay,
         OvlDentry,
         OvlInode,
@@ -65,20 +67,102 @@ const PROTECTION_FLAGS: u32 = iflag::APPEND | iflag::IMMUTABLE;
 /// The inode flags that are those of the real inode.
 const COPIED_FLAGS: u32 = PROTECTION_FLAGS | iflag::SYNC | iflag::NOATIME | iflag::CASEFOLD;
 
-/// What an object is made of.
-pub(crate) struct InodeParams<'sb> {
-    /// An inode that was allocated in advance, for an object that was just created.
-    pub(crate) new: Option<NewInode<'sb, Overlay>>,
+/// What an object is made of, as it was found in the layers.
+///
+/// An inode that is made of it takes it; what is in it is not moved before.
+pub(crate) struct Parts {
     /// The upper part.
     pub(crate) upper: Option<ARef<Upper<Dentry>>>,
     /// The lower parts, topmost first.
-    pub(crate) lowers: KVec<LowerPath>,
+    pub(crate) lowers: Stack<LowerPath>,
     /// The path to look for the data under in the data-only layers, below `lowers`.
     pub(crate) data_redirect: Option<KVec<u8>>,
-    /// The object has an entry in the index.
-    pub(crate) indexed: bool,
     /// The redirect of the upper part.
     pub(crate) redirect: Option<KVec<u8>>,
+    /// The object has an entry in the index.
+    pub(crate) indexed: bool,
+    /// The upper part has the data.
+    pub(crate) upper_data: bool,
+    /// The topmost part has only metadata, with a digest of the data.
+    pub(crate) has_digest: bool,
+}
+
+impl Parts {
+    /// Nothing.
+    pub(crate) const fn none() -> Self {
+        Self {
+            upper: None,
+            lowers: Stack::Empty,
+            data_redirect: None,
+            redirect: None,
+            indexed: false,
+            upper_data: false,
+            has_digest: false,
+        }
+    }
+
+    /// Those of an object that was just created in the upper layer.
+    pub(crate) fn of_new(upper: ARef<Upper<Dentry>>) -> Self {
+        Self {
+            upper: Some(upper),
+            upper_data: true,
+            ..Self::none()
+        }
+    }
+
+    /// There is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.upper.is_none() && self.lowers.is_empty()
+    }
+
+    fn upper_path<'a>(&'a self, ms: &'a MountState) -> Option<RealPath<'a>> {
+        Some(ms.upper.as_ref()?.path(self.upper.as_deref()?))
+    }
+
+    fn upper_inode(&self) -> Option<&Inode> {
+        self.upper.as_deref()?.inode()
+    }
+
+    fn lower_inode(&self) -> Option<&Inode> {
+        self.lowers.first()?.dentry.inode()
+    }
+
+    /// The path of the part that has the attributes.
+    fn real_path<'a>(&'a self, ms: &'a MountState) -> Result<RealPath<'a>> {
+        if let Some(upper) = self.upper_path(ms) {
+            return Ok(upper);
+        }
+        let lower = self.lowers.first().ok_or(EIO)?;
+        Ok(ms.layer(lower.layer).ok_or(EIO)?.path(&lower.dentry))
+    }
+
+    /// What is known about where the data is.
+    fn data_flags(&self) -> u32 {
+        bit_if(self.upper_data, ObjFlag::UpperData) | bit_if(self.has_digest, ObjFlag::HasDigest)
+    }
+
+    /// Makes an inode of them that is filled but for its data, and known to have these `flags`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn publish(&mut self, new: NewInode<'_, Overlay>, flags: u32) -> Result<ARef<OvlInode>> {
+        let data_redirect = self.data_redirect.take();
+        let pending = data_redirect.as_ref().map(|_| LowerRef::pending());
+        let lowers = mem::replace(&mut self.lowers, Stack::Empty);
+        let lowers = lowers.convert(pending, LowerRef::new)?;
+        let (upper, redirect) = (self.upper.take(), self.redirect.take());
+        Ok(new.publish(|object| object.complete(upper, lowers, data_redirect, redirect, flags)))
+    }
+}
+
+/// The bit of `flag` if it is to be set.
+fn bit_if(set: bool, flag: ObjFlag) -> u32 {
+    if set {
+        flag.bit()
+    } else {
+        0
+    }
 }
 
 /// An inode, and whether it was made now.
@@ -89,7 +173,8 @@ pub(crate) struct Obtained {
     pub(crate) is_new: bool,
 }
 
-/// Finds or makes the inode of an object.
+/// Finds or makes the inode of an object. `new`: one that was allocated in advance, for an object
+/// that was just created.
 ///
 /// # Errors
 ///
@@ -99,9 +184,10 @@ pub(crate) struct Obtained {
 pub(crate) fn get_inode<'sb>(
     sb: &'sb OvlSuper,
     m: &Mounter<'_>,
-    params: InodeParams<'sb>,
+    parts: &mut Parts,
+    new: Option<NewInode<'sb, Overlay>>,
 ) -> Result<Obtained> {
-    find_or_make(sb, m, params).inspect_err(|error| {
+    find_or_make(sb, m, parts, new).inspect_err(|error| {
         warn_limited!("failed to get inode ({})\n", error.to_errno());
     })
 }
@@ -109,15 +195,15 @@ pub(crate) fn get_inode<'sb>(
 fn find_or_make<'sb>(
     sb: &'sb OvlSuper,
     m: &Mounter<'_>,
-    mut params: InodeParams<'sb>,
+    parts: &mut Parts,
+    new: Option<NewInode<'sb, Overlay>>,
 ) -> Result<Obtained> {
     let ms = MountState::of(sb);
-    let identity = Identity::of(ms, &params)?;
-    let new = params.new.take();
+    let identity = Identity::of(ms, parts)?;
 
-    let Some(key) = identity.key(&params) else {
+    let Some(key) = identity.key(parts) else {
         // A lower hard link that is broken by a copy-up: every name is an inode of its own.
-        let inode = make(ms, m, sb.new_inode()?, params, &identity)?;
+        let inode = make(ms, m, sb.new_inode()?, parts, &identity)?;
         return Ok(Obtained {
             inode,
             is_new: true,
@@ -125,18 +211,17 @@ fn find_or_make<'sb>(
     };
     match sb.iget(key, new)? {
         Iget::Existing(inode) => {
-            let lower = params.lowers.first().and_then(|lower| lower.dentry.inode());
-            let upper = params.upper.as_ref().and_then(|upper| upper.inode());
-            if !consists_of(&inode, lower, upper) {
+            if !consists_of(&inode, parts.lower_inode(), parts.upper_inode()) {
                 return Err(ESTALE);
             }
+            inode.set_flag_bits(parts.data_flags());
             Ok(Obtained {
                 inode,
                 is_new: false,
             })
         }
         Iget::New(new) => Ok(Obtained {
-            inode: make(ms, m, new, params, &identity)?,
+            inode: make(ms, m, new, parts, &identity)?,
             is_new: true,
         }),
     }
@@ -154,10 +239,10 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(ms: &MountState, params: &InodeParams<'_>) -> Result<Self> {
-        let upper = params.upper.as_ref().map(|upper| upper.positive());
+    fn of(ms: &MountState, parts: &Parts) -> Result<Self> {
+        let upper = parts.upper.as_ref().map(|upper| upper.positive());
         let upper = upper.transpose()?;
-        let (lower, lower_fsid) = match params.lowers.first() {
+        let (lower, lower_fsid) = match parts.lowers.first() {
             Some(lower) => {
                 let layer = ms.layer(lower.layer).ok_or(EIO)?;
                 (Some(lower.dentry.positive()?), layer.fsid)
@@ -165,7 +250,7 @@ impl Identity {
             None => (None, 0),
         };
         let by_lower =
-            lower.filter(|lower| is_hashed_by_lower(ms, upper.is_some(), lower, params.indexed));
+            lower.filter(|lower| is_hashed_by_lower(ms, upper.is_some(), lower, parts.indexed));
         let real = by_lower.or(upper).or(lower).ok_or(EIO)?;
         Ok(Self {
             hashed: by_lower.is_some() || upper.is_some(),
@@ -180,11 +265,11 @@ impl Identity {
     }
 
     /// The real inode it is hashed by; `None` if it is not to be found by any.
-    fn key<'p>(&self, params: &'p InodeParams<'_>) -> Option<&'p Inode> {
+    fn key<'p>(&self, parts: &'p Parts) -> Option<&'p Inode> {
         if self.by_lower {
-            params.lowers.first().and_then(|lower| lower.dentry.inode())
+            parts.lower_inode()
         } else {
-            params.upper.as_ref().and_then(|upper| upper.inode())
+            parts.upper_inode()
         }
     }
 }
@@ -255,87 +340,72 @@ fn make(
     ms: &MountState,
     m: &Mounter<'_>,
     mut new: NewInode<'_, Overlay>,
-    params: InodeParams<'_>,
+    parts: &mut Parts,
     identity: &Identity,
 ) -> Result<ARef<OvlInode>> {
-    let has_upper = params.upper.is_some();
-    let has_lower = !params.lowers.is_empty();
-    let several_lowers = params.lowers.len() > 1;
-    let indexed = params.indexed;
-    {
-        let upper = params.upper.as_ref().map(|upper| upper.positive());
-        let lower = params.lowers.first().map(|lower| lower.dentry.positive());
-        let real = upper.or(lower).ok_or(EIO)??;
-        new.fill(real.mode(), real.rdev(), ms.tables);
+    let path = parts.real_path(ms)?;
+    let real = path.inode()?;
+    let is_dir = real.is_dir();
+    new.fill(real.mode(), real.rdev(), ms.tables);
+    new.set_ino(map_ino(ms, identity.ino, identity.fsid, is_dir));
+    new.copy_attr_from(path);
+    new.set_flags(real.flags(), COPIED_FLAGS);
+
+    let has_upper = parts.upper.is_some();
+    let mut flags = parts.data_flags()
+        | bit_if(parts.indexed, ObjFlag::Index)
+        | bit_if(identity.by_lower, ObjFlag::ConstIno);
+    if is_dir {
+        if (real.flags() & iflag::CASEFOLD != 0) != ms.casefold {
+            warn_limited!("wrong casefold ({})\n", path.dentry().log_name());
+        }
+        let impure = has_upper && marker::is_impure(ms.format(), m, path)?;
+        let merged = usize::from(has_upper).saturating_add(parts.lowers.len()) > 1;
+        let whiteouts = merged || marker::has_origin(ms.format(), m, path)?;
+        flags |= bit_if(impure, ObjFlag::Impure) | bit_if(whiteouts, ObjFlag::Whiteouts);
+    } else if identity.hashed {
         // One that no key finds has only the name it was found by.
-        if identity.hashed && !real.is_dir() {
-            new.set_nlink(real.nlink());
-        }
-        new.set_ino(map_ino(ms, identity.ino, identity.fsid, real.is_dir()));
-    }
-    new.inode()
-        .set_parts(params.upper, params.lowers, params.data_redirect)?;
-    if params.redirect.is_some() {
-        new.inode().set_redirect(params.redirect);
-    }
-
-    let inode = new.inode();
-    let real = inode.real_path(ms)?;
-    inode.copy_attr_from(real);
-    inode.copy_flags_from(real.inode()?, COPIED_FLAGS);
-    if inode.is_dir() && (inode.flags() & iflag::CASEFOLD != 0) != ms.casefold {
-        warn_limited!("wrong casefold ({})\n", real.dentry().log_name());
-    }
-    if identity.hashed && !inode.is_dir() {
-        if let (Some(lower), Some(upper)) = (inode.lower_inode(), inode.upper_path(ms)) {
-            if let Some(names) = nlink::stored(ms, m, lower, upper, indexed)? {
-                inode.set_nlink(names);
-            }
-        }
-    }
-
-    if indexed {
-        inode.set_flag(ObjFlag::Index);
-    }
-    if identity.by_lower {
-        inode.set_flag(ObjFlag::ConstIno);
-    }
-    if has_upper && marker::is_impure(ms.format(), m, real)? {
-        inode.set_flag(ObjFlag::Impure);
-    }
-    let merged = (has_upper && has_lower) || several_lowers;
-    if inode.is_dir() && (merged || marker::has_origin(ms.format(), m, real)?) {
-        inode.set_flag(ObjFlag::Whiteouts);
+        new.set_nlink(names(ms, m, parts, real)?);
     }
     if has_upper {
-        apply_protattr(ms, m, inode, real)?;
+        apply_protattr(ms, m, &mut new, path)?;
     }
-    Ok(new.publish())
+    parts.publish(new, flags)
+}
+
+/// The number of names of the object whose attributes are those of `real`.
+fn names(ms: &MountState, m: &Mounter<'_>, parts: &Parts, real: &Inode) -> Result<u32> {
+    let stored = match (parts.lower_inode(), parts.upper_path(ms)) {
+        (Some(lower), Some(upper)) => nlink::stored(ms, m, lower, upper, parts.indexed)?,
+        _ => None,
+    };
+    Ok(stored.unwrap_or(real.nlink()))
 }
 
 /// Takes over the protection flags that the upper part keeps beside its own.
 fn apply_protattr(
     ms: &MountState,
     m: &Mounter<'_>,
-    inode: &OvlInode,
+    new: &mut NewInode<'_, Overlay>,
     upper: RealPath<'_>,
 ) -> Result {
     let Some(kept) = marker::protattr(ms.format(), m, upper)? else {
         return Ok(());
     };
-    let mut flags = inode.flags() & PROTECTION_FLAGS;
+    let mut flags = 0;
     if kept.append {
         flags |= iflag::APPEND;
     }
     if kept.immutable {
         flags |= iflag::IMMUTABLE;
     }
-    inode.set_flags(flags, PROTECTION_FLAGS);
+    new.set_flags(flags, flags);
     Ok(())
 }
 
 /// Makes the inode of an object that was just created in the upper layer, and makes `dentry`
-/// positive with it. `new` was allocated, filled and given its owner before the creation.
+/// positive with it. `new` was allocated, filled and given its owner before the creation. `parts` are
+/// those [of a new object](Parts::of_new), which it keeps if this fails.
 ///
 /// The parent's `i_rwsem` is held exclusively, unless it is a temporary file.
 ///
@@ -346,22 +416,12 @@ pub(crate) fn instantiate_new(
     m: &Mounter<'_>,
     dentry: &OvlDentry,
     new: NewInode<'_, Overlay>,
-    upper: ARef<Upper<Dentry>>,
+    parts: &mut Parts,
     tmpfile: Option<&TmpFile<'_, Overlay>>,
 ) -> Result {
     dentry.set_upper_alias();
-    let params = InodeParams {
-        new: Some(new),
-        upper: Some(upper),
-        lowers: KVec::new(),
-        data_redirect: None,
-        indexed: false,
-        redirect: None,
-    };
-    let Obtained { inode, is_new } = get_inode(dentry.super_(), m, params)?;
-    if is_new {
-        inode.set_flag(ObjFlag::UpperData);
-    } else {
+    let Obtained { inode, is_new } = get_inode(dentry.super_(), m, parts, Some(new))?;
+    if !is_new {
         // Someone who decoded a file handle of the new object was faster.
         warn_limited!(
             "newly created inode found in cache ({})\n",
@@ -437,35 +497,24 @@ pub(crate) fn is_trap(sb: &OvlSuper, dir: &Dentry) -> bool {
 pub(crate) fn root_inode(
     sb: &OvlSuper,
     m: &Mounter<'_>,
-    upper: Option<ARef<Upper<Dentry>>>,
-    lowers: KVec<LowerPath>,
+    parts: &mut Parts,
 ) -> Result<ARef<OvlInode>> {
     let ms = MountState::of(sb);
-    let has_upper = upper.is_some();
     let mut new = sb.new_inode()?;
-    let (ino, fsid) = match (&upper, lowers.first()) {
-        (Some(upper), _) => (upper.positive()?.ino(), 0),
-        (None, Some(lower)) => {
-            let layer = ms.layer(lower.layer).ok_or(EIO)?;
-            (lower.dentry.positive()?.ino(), layer.fsid)
-        }
-        (None, None) => return Err(EIO),
+    let path = parts.real_path(ms)?;
+    let real = path.inode()?;
+    let fsid = match (&parts.upper, parts.lowers.first()) {
+        (None, Some(lower)) => ms.layer(lower.layer).ok_or(EIO)?.fsid,
+        _ => 0,
     };
     new.fill(S_IFDIR, Dev::from_raw(0), ms.tables);
-    new.set_ino(map_ino(ms, ino, fsid, true));
-    new.inode().set_parts(upper, lowers, None)?;
-
-    let inode = new.inode();
-    let real = inode.real_path(ms)?;
-    inode.copy_attr_from(real);
-    inode.copy_flags_from(real.inode()?, COPIED_FLAGS);
+    new.set_ino(map_ino(ms, real.ino(), fsid, true));
+    new.copy_attr_from(path);
+    new.set_flags(real.flags(), COPIED_FLAGS);
+    let impure = parts.upper.is_some() && marker::is_impure(ms.format(), m, path)?;
     // It is always merged.
-    inode.set_flag(ObjFlag::Whiteouts);
-    inode.set_flag(ObjFlag::UpperData);
-    if has_upper && marker::is_impure(ms.format(), m, real)? {
-        inode.set_flag(ObjFlag::Impure);
-    }
-    Ok(new.publish())
+    let flags = ObjFlag::Whiteouts.bit() | ObjFlag::UpperData.bit();
+    parts.publish(new, flags | bit_if(impure, ObjFlag::Impure))
 }
 
 /// Completes the dentry of the root, whose inode [`root_inode`] made.

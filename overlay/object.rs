@@ -5,7 +5,7 @@
 //! # What it is made of
 //!
 //! An object has an upper part, lower parts (topmost first), or both. The upper part appears at most
-//! once, by copy-up, and stays; the lower parts are set when the inode is made and never change.
+//! once, by copy-up, and stays; the lower parts are set before anyone sees the inode and never change.
 //! Both are read without a lock, also by path walks under RCU.
 //!
 //! # Locks
@@ -42,10 +42,10 @@ use crate::{
         dir_cache::DirCache,
         layer::{
             Layer,
-            LowerPath,
             LowerRef, //
         },
         mount::MountState,
+        stack::Stack,
         Overlay,
         OvlDentry,
         OvlInode, //
@@ -61,7 +61,6 @@ use crate::{
             Upper,
             UpperWrite, //
         },
-        once::Once,
         own::{
             InodeData,
             RcuInode,
@@ -92,7 +91,8 @@ pub(crate) enum ObjFlag {
 }
 
 impl ObjFlag {
-    const fn bit(self) -> u32 {
+    /// The bit that stands for it.
+    pub(crate) const fn bit(self) -> u32 {
         match self {
             Self::Impure => 1 << 0,
             Self::Whiteouts => 1 << 1,
@@ -145,8 +145,8 @@ pub(crate) struct PathKind {
 #[pin_data]
 pub(crate) struct Object {
     upper: RcuRef<Upper<Dentry>>,
-    lowers: Once<KVec<LowerRef>>,
-    data_redirect: Once<KVec<u8>>,
+    lowers: Stack<LowerRef>,
+    data_redirect: Option<KVec<u8>>,
     flags: AtomicU32,
     version: AtomicU64,
     #[pin]
@@ -161,8 +161,8 @@ impl InodeData for Object {
     fn init() -> impl PinInit<Self> {
         pin_init!(Self {
             upper: RcuRef::empty(),
-            lowers: Once::new(),
-            data_redirect: Once::new(),
+            lowers: Stack::Empty,
+            data_redirect: None,
             flags: AtomicU32::new(0),
             version: AtomicU64::new(0),
             redirect <- new_spinlock!(None, "overlay_rs::redirect"),
@@ -194,19 +194,35 @@ impl Object {
 
     /// The lower parts, topmost first.
     fn lowers(&self) -> &[LowerRef] {
-        self.lowers.get().map_or(&[], |lowers| lowers.as_slice())
+        &self.lowers
     }
 
     fn has_flag(&self, flag: ObjFlag) -> bool {
         self.flags.load(Acquire) & flag.bit() != 0
     }
 
-    /// Changes the flags; everything written before is visible to who sees the change.
-    fn update_flags(&self, change: impl Fn(u32) -> u32) {
-        // The change itself never fails.
-        let _ = self
-            .flags
-            .fetch_update(AcqRel, Relaxed, |flags| Some(change(flags)));
+    /// Completes the data of an inode that nobody sees yet.
+    ///
+    /// `data_redirect`: the data is in a data-only layer, under this path, and not yet looked for.
+    /// `flags`: the bits of [`ObjFlag`]s.
+    pub(crate) fn complete(
+        self: Pin<&mut Self>,
+        upper: Option<ARef<Upper<Dentry>>>,
+        lowers: Stack<LowerRef>,
+        data_redirect: Option<KVec<u8>>,
+        redirect: Option<KVec<u8>>,
+        flags: u32,
+    ) {
+        let this = self.project();
+        if let Some(upper) = upper {
+            *this.upper = RcuRef::new(upper);
+        }
+        *this.lowers = lowers;
+        *this.data_redirect = data_redirect;
+        if redirect.is_some() {
+            *this.redirect.lock() = redirect;
+        }
+        *this.flags.get_mut() = flags;
     }
 
     /// Sets the slot and returns what was in it, to be dropped where sleeping is allowed.
@@ -217,42 +233,6 @@ impl Object {
 
 /// What an object consists of.
 impl OvlInode {
-    /// Sets the parts of a new object. To be called once, before the inode is published.
-    ///
-    /// `data_redirect`: the data is in a data-only layer, under this path, and not yet looked for.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; `EIO` if the object had its parts already.
-    pub(crate) fn set_parts(
-        &self,
-        upper: Option<ARef<Upper<Dentry>>>,
-        lowers: KVec<LowerPath>,
-        data_redirect: Option<KVec<u8>>,
-    ) -> Result {
-        let object = self.data();
-        let room = lowers
-            .len()
-            .saturating_add(usize::from(data_redirect.is_some()));
-        let mut refs = KVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
-        if object.lowers.get().is_some() {
-            return Err(EIO);
-        }
-        for lower in lowers {
-            refs.push(LowerRef::new(lower), GFP_KERNEL_ACCOUNT)?;
-        }
-        let mut first = true;
-        if let Some(redirect) = data_redirect {
-            refs.push(LowerRef::pending(), GFP_KERNEL_ACCOUNT)?;
-            first &= object.data_redirect.set(redirect);
-        }
-        first &= object.lowers.set(refs);
-        if let Some(upper) = upper {
-            first &= object.upper.publish(upper);
-        }
-        first.then_some(()).ok_or(EIO)
-    }
-
     /// The state of the mount.
     pub(crate) fn mount(&self) -> &MountState {
         MountState::of(self.super_())
@@ -311,7 +291,7 @@ impl OvlInode {
 
     /// The path in the data-only layers that the data was to be looked for under, if it is there.
     pub(crate) fn data_redirect(&self) -> Option<&[u8]> {
-        self.data().data_redirect.get().map(|path| path.as_slice())
+        self.data().data_redirect.as_deref()
     }
 
     /// The lower part that has the data, or will have it when it was looked for.
@@ -374,14 +354,22 @@ impl OvlInode {
         self.data().has_flag(flag)
     }
 
-    /// Sets `flag`.
+    /// Sets `flag`; everything written before is visible to who sees that.
     pub(crate) fn set_flag(&self, flag: ObjFlag) {
-        self.data().update_flags(|flags| flags | flag.bit());
+        self.data().flags.fetch_or(flag.bit(), AcqRel);
     }
 
-    /// Clears `flag`.
+    /// Sets the bits of some flags, as [`Self::set_flag`].
+    pub(crate) fn set_flag_bits(&self, bits: u32) {
+        let flags = &self.data().flags;
+        if flags.load(Acquire) & bits != bits {
+            flags.fetch_or(bits, AcqRel);
+        }
+    }
+
+    /// Clears `flag`; everything written before is visible to who sees that.
     pub(crate) fn clear_flag(&self, flag: ObjFlag) {
-        self.data().update_flags(|flags| flags & !flag.bit());
+        self.data().flags.fetch_and(!flag.bit(), AcqRel);
     }
 
     /// The upper part, if there is one, has the data.
@@ -538,6 +526,20 @@ impl OvlDentry {
     /// Sets `flag`.
     pub(crate) fn set_entry_flag(&self, flag: EntryFlag) {
         self.entry_flags().set(flag.bit());
+    }
+
+    /// Notes what the search for the name found.
+    pub(crate) fn set_found(&self, upper_alias: bool, opaque: bool, xwhiteouts: bool) {
+        let flags = [
+            (upper_alias, EntryFlag::UpperAlias),
+            (opaque, EntryFlag::Opaque),
+            (xwhiteouts, EntryFlag::Xwhiteouts),
+        ];
+        let set = flags.iter().filter(|(is_set, _)| *is_set);
+        let bits = set.fold(0, |bits, (_, flag)| bits | flag.bit());
+        if bits != 0 {
+            self.entry_flags().set(bits);
+        }
     }
 
     /// The name exists in the upper layer.

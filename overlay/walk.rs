@@ -28,7 +28,10 @@ use crate::vfs::errno::{
 use crate::{
     overlay::{
         index,
-        instantiate::is_trap,
+        instantiate::{
+            is_trap,
+            Parts, //
+        },
         layer::{
             Layer,
             LowerPath,
@@ -38,6 +41,7 @@ use crate::{
         mount::MountState,
         object::set_impure,
         origin,
+        stack::Stack,
         whiteout::path_is_whiteout,
         OvlChild,
         OvlDentry,
@@ -79,28 +83,28 @@ use crate::{
 
 /// What the layers have under a name.
 pub(crate) struct Found {
-    /// The upper part.
-    pub(crate) upper: Option<ARef<Upper<Dentry>>>,
+    /// What the object is made of. For one that is no directory and has an upper part, the lower
+    /// part is the object it was copied from.
+    pub(crate) parts: Parts,
     /// The name exists in the upper layer; otherwise the upper part was found in the index, where
     /// another name of the object put it.
     pub(crate) upper_alias: bool,
-    /// The object has an entry in the index.
-    pub(crate) indexed: bool,
-    /// The lower parts, topmost first. For an object that is no directory and has an upper part:
-    /// the lower object it was copied from.
-    pub(crate) lowers: KVec<LowerPath>,
-    /// The redirect of the upper part.
-    pub(crate) redirect: Option<KVec<u8>>,
     /// The upper layer hides what lower layers have.
     pub(crate) opaque: bool,
     /// A lower part is a directory that may hold whiteouts in xattr form.
     pub(crate) xwhiteouts: bool,
-    /// The upper part has only metadata.
-    pub(crate) upper_metacopy: bool,
-    /// The topmost part has only metadata, with a digest of the data.
-    pub(crate) has_digest: bool,
-    /// Below the lower parts the data is in a data-only layer, under this path.
-    pub(crate) data_redirect: Option<KVec<u8>>,
+}
+
+impl Found {
+    /// Nothing.
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            parts: Parts::none(),
+            upper_alias: false,
+            opaque: false,
+            xwhiteouts: false,
+        }
+    }
 }
 
 /// A layer as the search sees it: the same for upper and lower ones, but their dentries differ in
@@ -166,13 +170,20 @@ impl SearchLayer for Layer {
 /// # Errors
 ///
 /// `EPERM`: a redirect was found that is not to be followed, or metadata without data on a mount
-/// that does not know of such; `EIO`: the data for the metadata was not found; `EREMOTE`: it is of a kind that cannot be part of a layer; `ELOOP`: it is the
-/// root of another layer; `ESTALE`: a directory changed its case-folding; `EINVAL`: a redirect is
-/// malformed; `EROFS`, if an upper directory lacks its origin and the upper layer cannot be changed;
-/// `ENOMEM`; what the layers fail with.
+/// that does not know of such; `EIO`: the data for the metadata was not found; `EREMOTE`: it is of a
+/// kind that cannot be part of a layer; `ELOOP`: it is the root of another layer; `ESTALE`: a
+/// directory changed its case-folding; `EINVAL`: a redirect is malformed; `EROFS`, if an upper
+/// directory lacks its origin and the upper layer cannot be changed; `ENOMEM`; what the layers fail
+/// with.
 #[inline(never)]
-pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Result<Found> {
+pub(crate) fn find(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    child: &OvlChild<'_>,
+    found: &mut Found,
+) -> Result {
     let parent = child.parent_inode()?;
+    let parts = &mut found.parts;
     let mut search = Search {
         ms,
         m,
@@ -189,65 +200,61 @@ pub(crate) fn find(ms: &MountState, m: &Mounter<'_>, child: &OvlChild<'_>) -> Re
         verified: false,
     };
 
-    let mut upper = None;
     let mut origin = None;
-    let mut upper_redirect = None;
     let mut topmost = None;
     if let (Some(layer), Some(base)) = (&ms.upper, parent.upper()) {
-        upper = search.in_layer(layer, base)?;
-        if let Some(found) = upper.as_deref() {
-            if found.has_real() {
+        parts.upper = search.in_layer(layer, base)?;
+        if let Some(upper) = parts.upper.as_deref() {
+            if upper.has_real() {
                 return Err(EREMOTE);
             }
             if !search.is_dir {
-                origin = origin::find(ms, m, layer.path(found))?;
+                origin = origin::find(ms, m, layer.path(upper))?;
                 topmost = search.metacopy;
             }
         }
-        upper_redirect = copy(&search.redirect)?;
+        if let Some(redirect) = &search.redirect {
+            parts.redirect = Some(copy(redirect)?);
+        }
     }
-    let opaque = search.opaque;
+    found.opaque = search.opaque;
+    found.upper_alias = parts.upper.is_some();
 
     let mut upper_metacopy = topmost.is_some();
-    let redirected = upper_redirect.is_some();
     search.has_origin = origin.is_some();
-    let mut lowers = search.in_lowers(parent, upper.as_deref(), redirected, &mut topmost)?;
-    let in_data_layer = search.has_data_elsewhere(&lowers);
+    search.in_lowers(parent, parts, &mut topmost)?;
+    let redirected = parts.redirect.is_some();
+    let in_data_layer = search.has_data_elsewhere(&parts.lowers);
     if in_data_layer {
         // Neither of the features is needed to use these layers.
         search.metacopy = None;
     } else {
         search.check_follow(redirected)?;
     }
-    if search.metacopy.is_some() || (upper_metacopy && lowers.is_empty()) {
+    if search.metacopy.is_some() || (upper_metacopy && parts.lowers.is_empty()) {
         warn_limited!("no data for the metacopy '{}'\n", child.log_name());
         return Err(EIO);
     }
-    if let Some(origin) = origin.filter(|_| lowers.is_empty()) {
-        lowers.push(origin, GFP_KERNEL)?;
+    if origin.is_some() && parts.lowers.is_empty() {
+        parts.lowers = Stack::from(origin);
         search.verified = true;
     }
-    let index = search.in_index(upper.as_deref(), &lowers)?;
-    let upper_alias = upper.is_some();
-    let indexed = index.is_some();
-    if let Some(index) = index.filter(|_| !upper_alias) {
-        upper_redirect = search.through_index(&index)?;
-        topmost = search.metacopy;
-        upper_metacopy = topmost.is_some();
-        upper = Some(index);
+    if let Some(index) = search.in_index(parts)? {
+        parts.indexed = true;
+        if parts.upper.is_none() {
+            parts.redirect = search.through_index(&index)?;
+            topmost = search.metacopy;
+            upper_metacopy = topmost.is_some();
+            parts.upper = Some(index);
+        }
     }
-    Ok(Found {
-        upper,
-        upper_alias,
-        indexed,
-        lowers,
-        redirect: upper_redirect,
-        opaque,
-        xwhiteouts: search.xwhiteouts,
-        upper_metacopy,
-        has_digest: topmost.is_some_and(|mark| mark.has_digest),
-        data_redirect: search.redirect.filter(|_| in_data_layer),
-    })
+    parts.upper_data = parts.upper.is_some() && !upper_metacopy;
+    parts.has_digest = topmost.is_some_and(|mark| mark.has_digest);
+    if in_data_layer {
+        parts.data_redirect = search.redirect.take();
+    }
+    found.xwhiteouts = search.xwhiteouts;
+    Ok(())
 }
 
 /// The state of a search: what was learned from the layers so far.
@@ -255,7 +262,7 @@ struct Search<'s> {
     ms: &'s MountState,
     m: &'s Mounter<'s>,
     child: &'s OvlChild<'s>,
-    /// What to look up instead of the name.
+    /// What to look up instead of the name, from the next layer on.
     redirect: Option<KVec<u8>>,
     /// The object is a directory: lower ones are merged with it, other objects are hidden.
     is_dir: bool,
@@ -277,40 +284,20 @@ struct Search<'s> {
     verified: bool,
 }
 
-/// What was found for one component of a path in one layer.
-struct Step<D: LayerDentry> {
-    found: Option<ARef<D>>,
-    /// The path to look up from the next layer on.
-    redirect: Option<KVec<u8>>,
-}
-
-impl<D: LayerDentry> Step<D> {
-    const NOTHING: Self = Self {
-        found: None,
-        redirect: None,
-    };
-
-    fn found(found: ARef<D>) -> Self {
-        Self {
-            found: Some(found),
-            redirect: None,
-        }
-    }
-}
-
 impl Search<'_> {
     /// Looks in the lower parts of the directory, then, after an absolute redirect, in the layers
-    /// below from their roots on.
+    /// below from their roots on. Adds what it finds to `parts`.
     #[inline(never)]
     fn in_lowers(
         &mut self,
         parent: &OvlInode,
-        upper: Option<&Upper<Dentry>>,
-        upper_redirected: bool,
+        parts: &mut Parts,
         topmost: &mut Option<Mark>,
-    ) -> Result<KVec<LowerPath>> {
+    ) -> Result {
         let ms = self.ms;
-        let mut found = KVec::new();
+        let upper = parts.upper.as_deref();
+        let found = &mut parts.lowers;
+        let upper_redirected = parts.redirect.is_some();
         let mut from_root = upper_redirected && self.is_redirected_absolutely();
         let mut next = 0usize;
 
@@ -344,28 +331,18 @@ impl Search<'_> {
             }
             // Of metadata only the topmost counts; but its redirect does, see below.
             if self.metacopy.is_none() || found.is_empty() {
-                if found.is_empty() {
-                    let more = if self.stop {
-                        1
-                    } else {
-                        stack_len(ms, parent, from_root)
-                    };
-                    found.reserve(more, GFP_KERNEL)?;
-                }
-                found.push(
-                    LowerPath {
-                        layer: index,
-                        dentry,
-                    },
-                    GFP_KERNEL,
-                )?;
+                let part = LowerPath {
+                    layer: index,
+                    dentry,
+                };
+                found.push(part, stack_len(ms, parent, from_root))?;
             }
             if !from_root && self.is_redirected_absolutely() {
                 from_root = true;
                 next = index.saturating_add(1);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// With an index the lower part that the name leads to has to be the one that the upper part was
@@ -389,13 +366,10 @@ impl Search<'_> {
 
     /// Looks for an entry in the index. For an object with an upper part the lower one has to be
     /// verified: another one's entry says nothing about it.
-    fn in_index(
-        &self,
-        upper: Option<&Upper<Dentry>>,
-        lowers: &[LowerPath],
-    ) -> Result<Option<ARef<Upper<Dentry>>>> {
+    fn in_index(&self, parts: &Parts) -> Result<Option<ARef<Upper<Dentry>>>> {
         let ms = self.ms;
-        let Some(lower) = lowers.first().filter(|_| upper.is_none() || self.verified) else {
+        let (upper, lower) = (parts.upper.as_deref(), parts.lowers.first());
+        let Some(lower) = lower.filter(|_| upper.is_none() || self.verified) else {
             return Ok(None);
         };
         if ms.indexdir().is_none() || (self.is_dir && !ms.indexes_all()) {
@@ -409,12 +383,10 @@ impl Search<'_> {
     fn through_index(&mut self, index: &Upper<Dentry>) -> Result<Option<KVec<u8>>> {
         let format = self.ms.format();
         let path = RealPath::upper(self.ms.upper_mnt()?, index);
-        let mut redirect = None;
-        if let Some(stored) = redirect::read(format, self.m, path)? {
-            let mut text = KVec::new();
-            text.extend_from_slice(stored.redirect()?.as_bytes(), GFP_KERNEL)?;
-            redirect = Some(text);
-        }
+        let redirect = match redirect::read(format, self.m, path)? {
+            Some(stored) => Some(copy(stored.redirect()?.as_bytes())?),
+            None => None,
+        };
         self.metacopy = metacopy::mark(format, self.m, path)?;
         self.check_follow(redirect.is_some())?;
         Ok(redirect)
@@ -458,20 +430,28 @@ impl Search<'_> {
         layer: &L,
         base: &L::Real,
     ) -> Result<Option<ARef<L::Real>>> {
-        let Some(mut path) = self.redirect.take() else {
+        if self.redirect.is_none() {
             let child = self.child;
-            let step = self.component(layer, base, plain(child.name()))?;
-            self.redirect = step.redirect;
-            return Ok(step.found);
-        };
-        let result = match Cursor::start(&path) {
+            return self.component(layer, base, plain(child.name()));
+        }
+        self.redirected(layer, base)
+    }
+
+    /// Looks up in one layer what the name was redirected to.
+    #[inline(never)]
+    fn redirected<L: SearchLayer>(
+        &mut self,
+        layer: &L,
+        base: &L::Real,
+    ) -> Result<Option<ARef<L::Real>>> {
+        let mut path = self.redirect.take().unwrap_or(KVec::new());
+        let found = match Cursor::start(&path) {
             Some(start) => self.along(layer, base, &mut path, start),
-            None => self
-                .component(layer, base, plain(&path))
-                .map(|step| replace(&mut path, step)),
+            None => self.component(layer, base, plain(&path)),
         };
-        self.redirect = Some(path);
-        result
+        // It stays, unless what was found leads elsewhere.
+        self.redirect.get_or_insert(path);
+        found
     }
 
     /// Looks an absolute path up in one layer, each directory of which may carry a redirect itself.
@@ -492,8 +472,10 @@ impl Search<'_> {
             if !here.can_lookup() {
                 break;
             }
-            let step = self.component(layer, here, component)?;
-            dir = replace(path, step);
+            dir = self.component(layer, here, component)?;
+            if let Some(redirect) = self.redirect.take() {
+                *path = redirect;
+            }
             if dir.is_none() {
                 break;
             }
@@ -508,7 +490,7 @@ impl Search<'_> {
         layer: &L,
         base: &L::Real,
         at: Component<'_>,
-    ) -> Result<Step<L::Real>> {
+    ) -> Result<Option<ARef<L::Real>>> {
         let fail = |error: Error, why: &str| {
             warn_limited!(
                 "failed lookup in {} ({}, name='{}', err={}): {}\n",
@@ -530,8 +512,8 @@ impl Search<'_> {
         let looked_up = base.lookup_positive(self.m, layer.mount(), at.name, L::IS_UPPER);
         let found = match looked_up {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(Step::NOTHING),
-            Err(error) if error == ENAMETOOLONG => return Ok(Step::NOTHING),
+            Ok(None) => return Ok(None),
+            Err(error) if error == ENAMETOOLONG => return Ok(None),
             Err(error) => return Err(error),
         };
         if found.is_dir() && self.ms.casefold != found.is_casefolded() {
@@ -543,12 +525,12 @@ impl Search<'_> {
         if path_is_whiteout(self.ms, self.m, layer.path(&found))? {
             self.stop = true;
             self.opaque = true;
-            return Ok(Step::NOTHING);
+            return Ok(None);
         }
         // Only a regular file can go on what has only the metadata of one.
         if at.is_last() && self.metacopy.is_some() && !found.is_reg() {
             self.stop = true;
-            return Ok(Step::NOTHING);
+            return Ok(None);
         }
         if found.can_lookup() {
             if is_trap(self.child.super_(), &found) {
@@ -566,17 +548,18 @@ impl Search<'_> {
         layer: &L,
         found: ARef<L::Real>,
         at: Component<'_>,
-    ) -> Result<Step<L::Real>> {
+    ) -> Result<Option<ARef<L::Real>>> {
         if self.is_dir || !at.is_last() {
             self.stop = true;
-            return Ok(Step::NOTHING);
+            return Ok(None);
         }
         self.metacopy = metacopy::mark(self.ms.format(), self.m, layer.path(&found))?;
         self.stop = self.metacopy.is_none();
         if self.stop || self.last {
-            return Ok(Step::found(found));
+            return Ok(Some(found));
         }
-        self.redirected(layer, found, at)
+        self.follow(layer, &found, at)?;
+        Ok(Some(found))
     }
 
     /// A directory was found.
@@ -586,19 +569,19 @@ impl Search<'_> {
         layer: &L,
         found: ARef<L::Real>,
         at: Component<'_>,
-    ) -> Result<Step<L::Real>> {
+    ) -> Result<Option<ARef<L::Real>>> {
         if at.is_last() {
             self.is_dir = true;
         }
         if self.last {
-            return Ok(Step::found(found));
+            return Ok(Some(found));
         }
         let format = self.ms.format();
         match marker::opacity(format, self.m, layer.path(&found))? {
             Opacity::Opaque => {
                 self.stop = true;
                 self.opaque |= at.is_last();
-                return Ok(Step::found(found));
+                return Ok(Some(found));
             }
             Opacity::Xwhiteouts if at.is_last() && !L::IS_UPPER => {
                 self.xwhiteouts = true;
@@ -606,21 +589,17 @@ impl Search<'_> {
             }
             Opacity::Xwhiteouts | Opacity::Merged => {}
         }
-        self.redirected(layer, found, at)
+        self.follow(layer, &found, at)?;
+        Ok(Some(found))
     }
 
     /// Reads where the layers below have what was found, if that is elsewhere.
     #[inline(never)]
-    fn redirected<L: SearchLayer>(
-        &mut self,
-        layer: &L,
-        found: ARef<L::Real>,
-        at: Component<'_>,
-    ) -> Result<Step<L::Real>> {
+    fn follow<L: SearchLayer>(&mut self, layer: &L, found: &L::Real, at: Component<'_>) -> Result {
         self.absolute = false;
-        let stored = redirect::read(self.ms.format(), self.m, layer.path(&found))?;
+        let stored = redirect::read(self.ms.format(), self.m, layer.path(found))?;
         let Some(stored) = stored else {
-            return Ok(Step::found(found));
+            return Ok(());
         };
         let target = stored.redirect()?;
         // An absolute redirect leads to a place that an opaque directory on the way does not hide.
@@ -630,10 +609,8 @@ impl Search<'_> {
         }
         let mut path = KVec::new();
         compose(at.prefix, target, at.rest, &mut path)?;
-        Ok(Step {
-            found: Some(found),
-            redirect: Some(path),
-        })
+        self.redirect = Some(path);
+        Ok(())
     }
 
     /// Gives an upper directory that is merged with a lower one the origin that it lacks.
@@ -654,21 +631,10 @@ impl Search<'_> {
 }
 
 /// A copy of a path.
-fn copy(path: &Option<KVec<u8>>) -> Result<Option<KVec<u8>>> {
-    let Some(path) = path else {
-        return Ok(None);
-    };
+fn copy(path: &[u8]) -> Result<KVec<u8>> {
     let mut copied = KVec::new();
     copied.extend_from_slice(path, GFP_KERNEL)?;
-    Ok(Some(copied))
-}
-
-/// Takes the path that a step leads to, if it leads elsewhere, and returns what it found.
-fn replace<D: LayerDentry>(path: &mut KVec<u8>, step: Step<D>) -> Option<ARef<D>> {
-    if let Some(redirect) = step.redirect {
-        *path = redirect;
-    }
-    step.found
+    Ok(copied)
 }
 
 /// A name alone, as a path of one component.

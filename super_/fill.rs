@@ -28,7 +28,10 @@ use crate::vfs::errno::ELOOP;
 use crate::{
     overlay::{
         index,
-        instantiate,
+        instantiate::{
+            self,
+            Parts, //
+        },
         layer::{
             InUse,
             Layer,
@@ -413,21 +416,20 @@ impl<'sb> Builder<'_, 'sb> {
             self.setup.set_export(self.ms.tables, decodable);
         }
 
-        let upper = self.ms.upper.as_ref().map(|upper| upper.mnt.root().into());
+        let mut parts = Parts {
+            upper: self.ms.upper.as_ref().map(|upper| upper.mnt.root().into()),
+            ..Parts::none()
+        };
         let merged = self.ms.merged_layers();
-        let mut lowers = KVec::with_capacity(merged, GFP_KERNEL)?;
         for (layer, index) in self.ms.lowers.iter().zip(0..).take(merged) {
-            let dentry = layer.mnt.root().into();
-            lowers.push(
-                LowerPath {
-                    layer: index,
-                    dentry,
-                },
-                GFP_KERNEL,
-            )?;
+            let root = LowerPath {
+                layer: index,
+                dentry: layer.mnt.root().into(),
+            };
+            parts.lowers.push(root, merged)?;
         }
         let filled = self.setup.set_data(self.ms);
-        let root = instantiate::root_inode(filled.sb(), m, upper, lowers)?;
+        let root = instantiate::root_inode(filled.sb(), m, &mut parts)?;
         let root = filled.set_root(root)?;
         instantiate::init_root(root, m)
     }

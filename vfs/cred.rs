@@ -11,11 +11,11 @@
 use super::{
     bindings,
     errno::to_result,
-    inode::Inode,
     own::{
         Child,
         FileSystem,
-        FsDentry, //
+        FsDentry,
+        Owner, //
     },
     stat::Stat, //
 };
@@ -141,19 +141,15 @@ pub(crate) fn with_creator<F: FileSystem, R>(
     _: &Mounter<'_>,
     caller: &Caller<'_>,
     child: &Child<'_, F>,
-    owner: &Inode,
+    owner: Owner,
     mode: u16,
     f: impl FnOnce(&Mounter<'_>) -> R,
 ) -> Result<R> {
     let new = NewCred::prepare()?;
-    // SAFETY: a word of a live inode.
-    let uid = unsafe { (*owner.as_ptr()).i_uid };
-    // SAFETY: as above.
-    let gid = unsafe { (*owner.as_ptr()).i_gid };
     // SAFETY: not published yet, so ours to write.
-    unsafe { (*new.0.as_ptr()).fsuid = uid };
+    unsafe { (*new.0.as_ptr()).fsuid = owner.uid };
     // SAFETY: as above.
-    unsafe { (*new.0.as_ptr()).fsgid = gid };
+    unsafe { (*new.0.as_ptr()).fsgid = owner.gid };
     // SAFETY: the parent of a `Child` is locked, so its name does not change.
     let name = unsafe { bindings::d_name(child.as_raw()) };
     // SAFETY: all arguments are live; `new` is not published.

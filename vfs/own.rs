@@ -111,17 +111,29 @@ pub(crate) struct InodeBox<T> {
     pub(super) inode: Opaque<bindings::inode>,
 }
 
+/// Where the private data of the inode at `ptr` is.
+///
+/// # Safety
+///
+/// `ptr` must be an inode of `F`, whose memory is not freed.
+unsafe fn object_ptr<F: FileSystem>(ptr: *mut bindings::inode) -> *mut F::Object {
+    let offset = core::mem::offset_of!(InodeBox<F::Object>, inode);
+    // SAFETY: every inode of `F` is the `inode` of an `InodeBox` (->alloc_inode).
+    let outer = unsafe { ptr.byte_sub(offset) }.cast::<InodeBox<F::Object>>();
+    // SAFETY: in bounds of the box.
+    unsafe { &raw mut (*outer).data }
+}
+
 /// The private data of the inode at `ptr`.
 ///
 /// # Safety
 ///
 /// `ptr` must be an inode of `F`, whose memory is not freed for `'a`.
 pub(super) unsafe fn object<'a, F: FileSystem>(ptr: *mut bindings::inode) -> &'a F::Object {
-    let offset = core::mem::offset_of!(InodeBox<F::Object>, inode);
-    // SAFETY: every inode of `F` is the `inode` of an `InodeBox` (->alloc_inode).
-    let outer = unsafe { ptr.byte_sub(offset) }.cast::<InodeBox<F::Object>>();
+    // SAFETY: the caller proves it.
+    let object = unsafe { object_ptr::<F>(ptr) };
     // SAFETY: initialised by ->alloc_inode, dropped by ->free_inode.
-    unsafe { &(*outer).data }
+    unsafe { &*object }
 }
 
 /// An inode of the filesystem `F`.
@@ -200,11 +212,6 @@ impl<F: FileSystem> FsInode<F> {
     pub(crate) fn copy_atime_from(&self, real: &Inode) {
         // SAFETY: both are live.
         unsafe { bindings::inode_copy_atime(self.as_ptr(), real.as_ptr()) };
-    }
-
-    /// Takes the flags of `mask` from `real`.
-    pub(crate) fn copy_flags_from(&self, real: &Inode, mask: u32) {
-        self.set_flags(real.flags() & mask, mask);
     }
 
     /// Sets the inode flags of `mask` to `flags`. Atomic against other callers.
@@ -596,13 +603,27 @@ pub(crate) enum Iget<'sb, F: FileSystem> {
     New(NewInode<'sb, F>),
 }
 
+/// Owner and group of an inode.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    pub(super) uid: bindings::kuid_t,
+    pub(super) gid: bindings::kgid_t,
+}
+
 /// An inode that nobody uses yet. Dropped, it is given up.
+///
+/// # Invariants
+///
+/// It is new or in no hash chain. Until [`NewInode::publish`] nobody but `self` gets at its private
+/// data: it is no [`FsInode`] to the outside, and the inode cache hands out no new inode
+/// (fs/inode.c, wait_on_new_inode()).
 pub(crate) struct NewInode<'sb, F: FileSystem> {
     inode: ManuallyDrop<ARef<FsInode<F>>>,
     _sb: PhantomData<&'sb FsSuper<F>>,
 }
 
 impl<'sb, F: FileSystem> NewInode<'sb, F> {
+    /// The caller has the only reference.
     fn adopt(inode: ARef<FsInode<F>>) -> Self {
         Self {
             inode: ManuallyDrop::new(inode),
@@ -610,14 +631,20 @@ impl<'sb, F: FileSystem> NewInode<'sb, F> {
         }
     }
 
-    /// The inode as far as it is filled.
-    pub(crate) fn inode(&self) -> &FsInode<F> {
-        &self.inode
-    }
-
     /// Type and permissions.
     pub(crate) fn mode(&self) -> u16 {
         self.inode.mode()
+    }
+
+    /// Owner and group.
+    pub(crate) fn owner(&self) -> Owner {
+        let inode = self.inode.as_ptr();
+        Owner {
+            // SAFETY: a word of a live inode that nobody else changes.
+            uid: unsafe { (*inode).i_uid },
+            // SAFETY: as above.
+            gid: unsafe { (*inode).i_gid },
+        }
     }
 
     /// Says what it is: type, device number, operations, lock classes; times are set by the
@@ -644,6 +671,18 @@ impl<'sb, F: FileSystem> NewInode<'sb, F> {
         };
     }
 
+    /// As [`FsInode::copy_attr_from`].
+    pub(crate) fn copy_attr_from(&mut self, real: RealPath<'_>) {
+        self.inode.copy_attr_from(real);
+    }
+
+    /// Sets the inode flags of `mask` to `flags`.
+    pub(crate) fn set_flags(&mut self, flags: u32, mask: u32) {
+        let kept = self.inode.flags() & !mask;
+        // SAFETY: not published: ours to write.
+        unsafe { (*self.inode.as_ptr()).i_flags = kept | flags & mask };
+    }
+
     /// Lets others that look for its key fail instead of wait (`I_CREATING`).
     pub(crate) fn set_creating(&mut self) {
         // SAFETY: takes i_lock.
@@ -661,9 +700,15 @@ impl<'sb, F: FileSystem> NewInode<'sb, F> {
         self.inode.set_nlink(nlink);
     }
 
-    /// Lets others use it.
-    pub(crate) fn publish(self) -> ARef<FsInode<F>> {
+    /// Completes the private data by `complete`, and lets others use the inode.
+    pub(crate) fn publish(self, complete: impl FnOnce(Pin<&mut F::Object>)) -> ARef<FsInode<F>> {
         let mut this = ManuallyDrop::new(self);
+        // SAFETY: an inode of `F` that we have a count of.
+        let object = unsafe { object_ptr::<F>(this.inode.as_ptr()) };
+        // SAFETY: initialised by ->alloc_inode; by the type invariant nobody else refers to it.
+        let object = unsafe { &mut *object };
+        // SAFETY: it is not moved before it is dropped in its place (->free_inode).
+        complete(unsafe { Pin::new_unchecked(object) });
         // SAFETY: `this` is not used or dropped any more.
         let inode = unsafe { ManuallyDrop::take(&mut this.inode) };
         // SAFETY: reads the state of a live inode.
@@ -682,7 +727,7 @@ impl<'sb, F: FileSystem> NewInode<'sb, F> {
         unsafe { (*inode).i_mode = super::inode::mode::S_IFDIR };
         // SAFETY: as above.
         unsafe { (*inode).i_flags = bindings::S_DEAD };
-        self.publish()
+        self.publish(|_| {})
     }
 }
 

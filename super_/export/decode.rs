@@ -28,12 +28,12 @@ use crate::{
         instantiate::{
             find_inode_of,
             get_inode,
-            InodeParams, //
+            Parts, //
         },
         layer::LowerPath,
         mount::MountState,
-        object::ObjFlag,
         origin,
+        stack::Stack,
         OvlDentry,
         OvlInode,
         OvlSuper, //
@@ -170,23 +170,16 @@ fn dentry_of(
 ) -> Result<ARef<OvlDentry>> {
     let ms = MountState::of(sb);
     let has_upper = upper.is_some();
-    let mut lowers = KVec::new();
-    let indexed = has_upper && lower.is_some();
-    if let Some(lower) = lower {
-        lowers.push(lower, GFP_KERNEL)?;
-    }
-    let params = InodeParams {
-        new: None,
-        upper,
-        lowers,
-        data_redirect: None,
-        indexed,
-        redirect: None,
-    };
-    let inode = ms.with_mounter(|m| get_inode(sb, m, params))?.inode;
-    if has_upper {
+    let mut parts = Parts {
+        indexed: has_upper && lower.is_some(),
         // With NFS export metadata is never without data.
-        inode.set_flag(ObjFlag::UpperData);
-    }
+        upper_data: has_upper,
+        upper,
+        lowers: Stack::from(lower),
+        ..Parts::none()
+    };
+    let inode = ms
+        .with_mounter(|m| get_inode(sb, m, &mut parts, None))?
+        .inode;
     OvlInode::obtain_alias(inode)
 }
