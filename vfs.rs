@@ -37,7 +37,7 @@ pub(crate) mod slab;
 pub(crate) mod stat;
 pub(crate) mod store;
 pub(crate) mod super_block;
-mod text;
+pub(crate) mod text;
 pub(crate) mod uuid;
 pub(crate) mod verity;
 pub(crate) mod vtable;

@@ -15,7 +15,6 @@ use core::sync::atomic::{
 use kernel::{
     cred::Credential,
     prelude::*,
-    str::CString,
     sync::aref::ARef, //
 };
 
@@ -54,6 +53,7 @@ use crate::{
             UpperWrite,
             WriteAccess, //
         },
+        text::Text,
         vtable::Tables, //
     },
     xattr, //
@@ -62,13 +62,13 @@ use crate::{
 /// The layers as the user wrote them, for `/proc/mounts`.
 pub(crate) struct LayerNames {
     /// `upperdir=`.
-    pub(crate) upper: Option<CString>,
+    pub(crate) upper: Option<Text>,
     /// `workdir=`.
-    pub(crate) work: Option<CString>,
+    pub(crate) work: Option<Text>,
     /// The whole of `lowerdir=`, if the layers were given so.
-    pub(crate) lowerdir_all: Option<CString>,
+    pub(crate) lowerdir_all: Option<Text>,
     /// One per lower layer, without escapes.
-    pub(crate) lowers: KVec<CString>,
+    pub(crate) lowers: KVec<Text>,
 }
 
 /// The state of a mount. It is released in the order of `ovl_free_fs` in `fs/overlayfs/params.c`.

@@ -145,43 +145,40 @@ pub(crate) fn split_lowerdirs(value: &[u8]) -> Result<LowerSplit<'_>, OptionErro
         return Err(OptionError::LeadingColon);
     }
 
-    // Separators first: a malformed value is refused as such, whatever its layers are.
-    let mut escaped = false;
-    let mut colons: usize = 0;
-    for &byte in value {
-        if escaped {
-            escaped = false;
-            colons = 0;
-        } else if byte == b':' {
-            colons = colons.saturating_add(1);
-            if colons > 2 {
-                return Err(OptionError::ColonRun);
-            }
-        } else {
-            escaped = byte == b'\\';
-            colons = 0;
-        }
-    }
-    if escaped {
-        return Err(OptionError::TrailingBackslash);
-    }
-    if colons > 0 {
-        return Err(OptionError::TrailingColon);
-    }
-
     let mut split = LowerSplit {
         value,
         layers: 0,
         data_layers: 0,
     };
     let mut ordered = true;
-    for layer in split.iter() {
-        split.layers = split.layers.saturating_add(1);
-        if layer.data_only {
-            split.data_layers = split.data_layers.saturating_add(1);
-        } else if split.data_layers > 0 {
-            ordered = false;
+    let mut escaped = false;
+    // A layer begins after separators, of which this many came just now, or with the value.
+    let mut colons = usize::from(!value.is_empty());
+    for &byte in value {
+        if byte == b':' && !escaped {
+            colons = colons.saturating_add(1);
+            if colons > 2 {
+                return Err(OptionError::ColonRun);
+            }
+            continue;
         }
+        escaped = byte == b'\\' && !escaped;
+        if colons > 0 {
+            split.layers = split.layers.saturating_add(1);
+            if colons == 2 {
+                split.data_layers = split.data_layers.saturating_add(1);
+            } else if split.data_layers > 0 {
+                ordered = false;
+            }
+            colons = 0;
+        }
+    }
+    // A malformed value is refused as such, whatever its layers are.
+    if escaped {
+        return Err(OptionError::TrailingBackslash);
+    }
+    if colons > 0 {
+        return Err(OptionError::TrailingColon);
     }
     if split.layers > MAX_LAYERS {
         return Err(OptionError::TooManyLayers);

@@ -567,8 +567,9 @@ impl<'sb> Builder<'_, 'sb> {
     }
 
     /// Takes the length of names on the file system of a layer into account.
+    #[inline(never)]
     fn note_name_length(&mut self, m: &Mounter<'_>, layer: &NamedPath) -> Result {
-        let mut stat = StatFs::boxed()?;
+        let mut stat = StatFs::zeroed();
         let path = RealPath::named(&layer.path);
         path.statfs(m, &mut stat).map_err(|error| {
             let name = Name(layer.name.to_bytes());

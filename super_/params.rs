@@ -15,6 +15,7 @@
 use crate::{
     overlay::mount::LayerNames,
     rules::{
+        bytes,
         conflicts::{
             self,
             Caps,
@@ -47,14 +48,14 @@ use crate::{
             Given,
             Parameter,
             Value, //
-        }, //
+        },
+        text::Text, //
     },
 };
 use kernel::{
     cred::Credential,
     fs::File,
     prelude::*,
-    str::CString,
     sync::aref::ARef, //
 };
 
@@ -133,7 +134,7 @@ pub(super) fn defaults() -> Defaults {
 /// A layer as it was named: the name is for `/proc/mounts`.
 pub(super) struct NamedPath {
     /// The text of the option with its escapes, or the path of the descriptor.
-    pub(super) name: CString,
+    pub(super) name: Text,
     /// The directory.
     pub(super) path: Path,
 }
@@ -144,7 +145,7 @@ pub(crate) struct Options {
     config: Config,
     defaults: Defaults,
     /// `lowerdir=` as it was written.
-    lowerdir_all: Option<CString>,
+    lowerdir_all: Option<Text>,
     /// The lower layers, topmost first; data-only layers are the last `data_layers` of them.
     pub(super) lowers: KVec<NamedPath>,
     data_layers: usize,
@@ -210,7 +211,7 @@ impl Options {
         if lowerdir_all.is_none() {
             lowers.reserve(self.lowers.len(), GFP_KERNEL_ACCOUNT)?;
             for layer in &mut self.lowers {
-                lowers.push(copy(&layer.name)?, GFP_KERNEL_ACCOUNT)?;
+                lowers.push(Text::copy(layer.name.to_bytes())?, GFP_KERNEL_ACCOUNT)?;
             }
         }
         Ok(LayerNames {
@@ -316,16 +317,17 @@ impl Options {
         // Also if it is refused: what follows is judged as coming after a lowerdir=. But a leading
         // colon never counted as one.
         if split != Err(OptionError::LeadingColon) {
-            self.lowerdir_all = Some(copy(value)?);
+            self.lowerdir_all = Some(Text::copy(value.to_bytes())?);
         }
         let split = split.map_err(|error| context.refuse(EINVAL, fmt!("{}", error.message())))?;
+        self.lowers.reserve(split.len(), GFP_KERNEL_ACCOUNT)?;
         for layer in split.iter() {
             let key = match layer.data_only {
                 true => Key::DataDirAdd,
                 false => Key::LowerDir,
             };
-            let name = c_string(layer.escaped)?;
-            let path = resolve(context, &unescape(&name)?)?;
+            let name = Text::copy(layer.escaped)?;
+            let path = resolve_escaped(context, &name)?;
             check_dir(&mut self.casefold, context, &path, &name)?;
             self.push_lower(key, NamedPath { name, path })?;
         }
@@ -336,11 +338,11 @@ impl Options {
     #[inline(never)]
     fn add_named(&mut self, context: &FsContext, key: Key, text: &CStr) -> Result {
         let path = if matches!(key, Key::UpperDir | Key::WorkDir) {
-            resolve(context, &unescape(text)?)?
+            resolve_escaped(context, text)?
         } else {
             resolve(context, text)?
         };
-        let name = copy(text)?;
+        let name = Text::copy(text.to_bytes())?;
         self.add(context, key, NamedPath { name, path })
     }
 
@@ -503,32 +505,21 @@ fn check_writable(context: &FsContext, layer: &NamedPath) -> Result {
     Ok(())
 }
 
-/// A copy of a text.
-fn copy(text: &CStr) -> Result<CString> {
-    Ok(CString::try_from(text)?)
-}
-
 /// A copy of the name of a layer.
-fn name_of(layer: &Option<NamedPath>) -> Result<Option<CString>> {
-    layer.as_ref().map(|layer| copy(&layer.name)).transpose()
+fn name_of(layer: &Option<NamedPath>) -> Result<Option<Text>> {
+    let name = layer
+        .as_ref()
+        .map(|layer| Text::copy(layer.name.to_bytes()));
+    name.transpose()
 }
 
-/// A C string of `bytes`, which have no NUL.
-fn c_string(bytes: &[u8]) -> Result<CString> {
-    let mut text = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL)?;
-    text.extend_from_slice(bytes, GFP_KERNEL)?;
-    terminate(text)
-}
-
-/// `text` without its escapes.
-fn unescape(text: &CStr) -> Result<CString> {
-    let mut plain = KVec::new();
-    unescape_into(text.to_bytes(), &mut plain).map_err(|_| ENOMEM)?;
-    terminate(plain)
-}
-
-/// A C string of the bytes of `text`.
-fn terminate(mut text: KVec<u8>) -> Result<CString> {
-    text.push(0, GFP_KERNEL)?;
-    copy(CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?)
+/// Looks a layer up whose name may have escapes.
+fn resolve_escaped(context: &FsContext, name: &CStr) -> Result<Path> {
+    let escaped = name.to_bytes();
+    if !bytes::contains(escaped, b'\\') {
+        return resolve(context, name);
+    }
+    let mut plain = Text::room(escaped.len())?;
+    unescape_into(escaped, &mut plain).map_err(|_| ENOMEM)?;
+    resolve(context, &Text::new(plain)?)
 }

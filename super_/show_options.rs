@@ -16,12 +16,14 @@ use crate::{
         options,
         syntax, //
     },
-    vfs::seq, //
+    vfs::{
+        seq,
+        text::Text, //
+    },
 };
 use kernel::{
     prelude::*,
-    seq_file::SeqFile,
-    str::CString, //
+    seq_file::SeqFile, //
 };
 
 /// `->show_options`.
@@ -49,7 +51,7 @@ pub(super) fn show_options(file: &SeqFile, root: &OvlDentry) -> Result {
 }
 
 /// Appends the option that names a layer, if it was given.
-fn show_layer(file: &SeqFile, option: &str, name: &Option<CString>) {
+fn show_layer(file: &SeqFile, option: &str, name: &Option<Text>) {
     if let Some(name) = name {
         show(file, option, Some(name.to_bytes()));
     }

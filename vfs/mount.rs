@@ -34,7 +34,10 @@ use super::{
     },
     file,
     super_block::SuperBlock,
-    text::c_str, //
+    text::{
+        c_str,
+        Text, //
+    },
 };
 use core::{
     ops::Deref,
@@ -45,7 +48,6 @@ use kernel::{
     ffi::c_int,
     fs::File,
     prelude::*,
-    str::CString,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -245,7 +247,7 @@ impl Path {
     /// # Errors
     ///
     /// `ENOMEM`, `ENAMETOOLONG`.
-    pub(crate) fn display(&self) -> Result<CString> {
+    pub(crate) fn display(&self) -> Result<Text> {
         let mut buf = KVec::from_elem(0u8, bindings::PATH_MAX as usize, GFP_KERNEL)?;
         let len = c_int::try_from(buf.len())?;
         let path = self.raw();
@@ -254,7 +256,7 @@ impl Path {
         let text = from_err_ptr(text)?;
         // SAFETY: d_path() returns a string within the buffer.
         let text = unsafe { c_str(text) };
-        Ok(CString::try_from(text)?)
+        Text::copy(text.to_bytes())
     }
 
     /// A mount of this directory that no one else sees (clone_private_mount()). Asks for

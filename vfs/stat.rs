@@ -299,13 +299,11 @@ impl AttrChange {
 #[repr(transparent)]
 pub(crate) struct StatFs(bindings::kstatfs);
 
-// SAFETY: a kstatfs is plain numbers.
-unsafe impl Zeroable for StatFs {}
-
 impl StatFs {
-    /// An empty one on the heap.
-    pub(crate) fn boxed() -> Result<KBox<Self>> {
-        KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
+    /// An empty one, for the frame of a small function.
+    #[inline(always)]
+    pub(crate) const fn zeroed() -> Self {
+        Self(pin_init::zeroed())
     }
 
     /// Borrows a C structure.
