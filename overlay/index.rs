@@ -103,7 +103,7 @@ pub(crate) fn is_needed(dentry: &OvlDentry) -> bool {
 ///
 /// `ENOMEM`; `EIO`: it is too long.
 pub(crate) fn name_of(handle: Handle<'_>) -> Result<KVec<u8>> {
-    let mut name = KVec::new();
+    let mut name = KVec::with_capacity(handle.index_name_len(), GFP_KERNEL)?;
     handle.index_name(&mut name).map_err(|error| match error {
         EncodeError::NoMemory => ENOMEM,
         EncodeError::TooLong => EIO,

@@ -194,8 +194,7 @@ impl<'a> Handle<'a> {
         if self.fid.len() > MAX_FID_LEN {
             return Err(EncodeError::TooLong);
         }
-        let len = self.fid.len().saturating_add(HEADER_LEN);
-        let len = u8::try_from(len).map_err(|_| EncodeError::TooLong)?;
+        let len = u8::try_from(self.record_len()).map_err(|_| EncodeError::TooLong)?;
         Ok([VERSION, MAGIC, len, self.flags, self.fid_type])
     }
 
@@ -216,6 +215,16 @@ impl<'a> Handle<'a> {
     pub(crate) fn encode_wire(&self, out: &mut impl Store<u8>) -> Result<(), EncodeError> {
         out.try_extend(&[0; WIRE_PADDING])?;
         self.encode(out)
+    }
+
+    /// The length of the record in bytes.
+    pub(crate) fn record_len(&self) -> usize {
+        self.fid.len().saturating_add(HEADER_LEN)
+    }
+
+    /// The length of the name of the entry in the index directory.
+    pub(crate) fn index_name_len(&self) -> usize {
+        self.record_len().saturating_mul(2)
     }
 
     /// Appends the name of the entry in the index directory to `out`: the record in hexadecimal.

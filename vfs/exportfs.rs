@@ -34,23 +34,23 @@ use kernel::{
 };
 
 /// The most bytes that a file handle has.
-pub(crate) const MAX_HANDLE: usize = 128;
+const MAX_HANDLE: usize = 128;
 
 const _: () = assert!(MAX_HANDLE == bindings::MAX_HANDLE_SZ as usize);
 
 /// Handles are counted in words of this many bytes.
 const WORD: usize = 4;
 
-/// Writes the file handle of `inode` into `buf`: its type and its length in bytes.
+/// Passes the file handle of `inode` to `f`: its type and its bytes.
 ///
 /// It is not connectable: an object that is not a directory can be found by it, its parent
 /// cannot.
 ///
 /// # Errors
 ///
-/// `EIO` if the filesystem cannot make one.
+/// `EIO` if the filesystem cannot make one; those of `f`.
 #[inline(never)]
-pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8, usize)> {
+pub(crate) fn with_fh<R>(inode: &Inode, f: impl FnOnce(u8, &[u8]) -> Result<R>) -> Result<R> {
     let mut fid = Fid([0; MAX_HANDLE / WORD]);
     let mut words = c_int::try_from(fid.0.len()).map_err(|_| EIO)?;
     // SAFETY: `fid` has room for `words` words; a null parent asks for a handle without one
@@ -65,17 +65,11 @@ pub(crate) fn encode_fh(inode: &Inode, buf: &mut [u8; MAX_HANDLE]) -> Result<(u8
         )
     };
     let kind = u8::try_from(kind).map_err(|_| EIO)?;
-    let used = usize::try_from(words)
-        .ok()
-        .and_then(|words| fid.0.get(..words))
-        .ok_or(EIO)?;
+    let used = usize::try_from(words).map_err(|_| EIO)?;
     if u32::from(kind) == bindings::fid_type_FILEID_INVALID {
         return Err(EIO);
     }
-    for (bytes, word) in buf.chunks_exact_mut(WORD).zip(used) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ok((kind, used.len().saturating_mul(WORD)))
+    f(kind, fid.bytes(used).ok_or(EIO)?)
 }
 
 /// Finds the object of the layer `mnt` that a file handle names. The caller has checked that it
@@ -160,6 +154,17 @@ fn decode(
 /// A `struct fid`: words, so that it is aligned.
 #[repr(C)]
 struct Fid([u32; MAX_HANDLE / WORD]);
+
+impl Fid {
+    /// The bytes of the first words; `None` if there are not that many.
+    fn bytes(&self, words: usize) -> Option<&[u8]> {
+        let words = self.0.get(..words)?;
+        // SAFETY: words have no padding, and bytes no alignment.
+        Some(unsafe {
+            core::slice::from_raw_parts(words.as_ptr().cast(), core::mem::size_of_val(words))
+        })
+    }
+}
 
 /// Is what a handle was decoded to part of the layer? A directory must be below the layer's root
 /// and not removed. Anything else may be disconnected, since only its inode number matters.

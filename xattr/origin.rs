@@ -28,10 +28,7 @@ use crate::{
     vfs::{
         cred::Mounter,
         dentry::Dentry,
-        exportfs::{
-            encode_fh,
-            MAX_HANDLE, //
-        },
+        exportfs::with_fh,
         inode::Inode,
         log::warn_limited,
         mount::{
@@ -84,7 +81,8 @@ pub(crate) fn read(
     path: RealPath<'_>,
     name: Name,
 ) -> Result<Option<Record>> {
-    let record = match xattr::get_vec(format, m, path, name) {
+    let mut buf = [0; handle::HEADER_LEN + handle::MAX_FID_LEN];
+    let record = match path.getxattr_vec_through(m, format.name(name), &mut buf) {
         Ok(None) => return Ok(None),
         Ok(Some(value)) => Record(value),
         Err(error) => {
@@ -159,21 +157,20 @@ pub(crate) fn encode(
     real: &Inode,
     upper: bool,
 ) -> Result<Record> {
-    let mut fid = [0; MAX_HANDLE];
-    let (fid_type, len) = encode_fh(real, &mut fid)?;
-    let uuid = if format.has_origin_uuid() {
-        real.sb().uuid()
-    } else {
-        [0; 16]
-    };
-    let mut record = KVVec::new();
-    Handle::new(fid_type, upper, uuid, fid.get(..len).ok_or(EIO)?)
-        .encode(&mut record)
-        .map_err(|error| match error {
+    with_fh(real, |fid_type, fid| {
+        let uuid = if format.has_origin_uuid() {
+            real.sb().uuid()
+        } else {
+            [0; 16]
+        };
+        let handle = Handle::new(fid_type, upper, uuid, fid);
+        let mut record = KVVec::with_capacity(handle.record_len(), GFP_KERNEL)?;
+        handle.encode(&mut record).map_err(|error| match error {
             EncodeError::NoMemory => ENOMEM,
             EncodeError::TooLong => EIO,
         })?;
-    Ok(Record(record))
+        Ok(Record(record))
+    })
 }
 
 /// Stores the origin of an upper object. An upper layer without markers, or whose objects of this

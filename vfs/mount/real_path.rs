@@ -232,6 +232,25 @@ impl<'a> RealPath<'a> {
         }
     }
 
+    /// As [`Self::getxattr_vec`], but in a single step if the value fits into `buf`.
+    pub(crate) fn getxattr_vec_through(
+        &self,
+        m: &Mounter<'_>,
+        name: &CStr,
+        buf: &mut [u8],
+    ) -> Result<Option<KVVec<u8>>> {
+        match self.getxattr(m, name, buf) {
+            Ok(Some(len)) => {
+                let mut value = KVVec::with_capacity(len, GFP_KERNEL)?;
+                value.extend_from_slice(buf.get(..len).ok_or(EIO)?, GFP_KERNEL)?;
+                Ok(Some(value))
+            }
+            Ok(None) => Ok(None),
+            Err(e) if e == ERANGE => self.getxattr_vec(m, name),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The names of the extended attributes, each ended by a NUL; with an empty `buf`, the size.
     pub(crate) fn listxattr_raw(&self, _: &Mounter<'_>, buf: &mut [u8]) -> Result<usize> {
         // SAFETY: the dentry is live; at most `buf.len()` bytes are written.
