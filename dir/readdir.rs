@@ -382,33 +382,38 @@ fn emit_merged(
     names: &mut Merged,
     out: &mut Emit<'_>,
 ) -> Result {
-    loop {
-        let pos = u64::try_from(out.pos()).map_err(|_| EINVAL)?;
-        let Some(entry) = names.get(pos) else {
-            return Ok(());
+    while let Some(entry) = emit_known(names, out)? {
+        let id = entry.id;
+        let ino = match look_up(m, ms, dir, &entry) {
+            Ok(Found::Nothing) => {
+                names.set_whiteout(id);
+                continue;
+            }
+            Ok(Found::Ino(ino)) => ino,
+            Err(error) if is_passing(error) => return Err(error),
+            Err(_) => entry.ino,
         };
-        let next = out.pos().checked_add(1).ok_or(EOVERFLOW)?;
+        names.set_ino(id, ino);
+        names.set_checked(id);
+    }
+    Ok(())
+}
+
+/// Gives the caller entries of `names` up to one that has to be looked up, and returns that; `None`:
+/// there is no other, or the caller has enough.
+fn emit_known<'n>(names: &'n Merged, out: &mut Emit<'_>) -> Result<Option<View<'n>>> {
+    let mut pos = out.pos();
+    for entry in names.iter_from(u64::try_from(pos).map_err(|_| EINVAL)?) {
         if entry.needs_update() {
-            let id = entry.id;
-            let ino = match look_up(m, ms, dir, &entry) {
-                Ok(Found::Nothing) => {
-                    names.set_whiteout(id);
-                    continue;
-                }
-                Ok(Found::Ino(ino)) => ino,
-                Err(error) if is_passing(error) => return Err(error),
-                Err(_) => entry.ino,
-            };
-            names.set_ino(id, ino);
-            names.set_checked(id);
-            // Look at it again, as it is now.
-            continue;
+            return Ok(Some(entry));
         }
         if !entry.is_whiteout() && !out.emit(entry.name, entry.ino, entry.kind) {
-            return Ok(());
+            return Ok(None);
         }
-        out.set_pos(next);
+        pos = pos.checked_add(1).ok_or(EOVERFLOW)?;
+        out.set_pos(pos);
     }
+    Ok(None)
 }
 
 /// The error says nothing about the object: the next try may succeed.

@@ -87,7 +87,7 @@ fn remove(child: OvlChild<'_>, is_dir: bool) -> Result {
     let whiteouts = if is_dir && (has_lower || !is_pure_upper(&child)) {
         check_empty(&child)?
     } else {
-        Whiteouts::empty()
+        Whiteouts::none()
     };
     copy_up(child.parent_dentry())?;
     let removed = {

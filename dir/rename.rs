@@ -108,7 +108,7 @@ pub(crate) fn rename(old: OvlChild<'_>, new: OvlChild<'_>, flags: RenameFlags) -
     let whiteouts = if plan.overwrites() && new.is_dir() && !is_pure_upper(&new) {
         check_empty(&new)?
     } else {
-        Whiteouts::empty()
+        Whiteouts::none()
     };
     choose_whiteouts(&old, &new, &mut plan)?;
     copy_up(&old)?;

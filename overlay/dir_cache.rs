@@ -151,9 +151,7 @@ impl DirCache {
                 return Ok(cache);
             }
         }
-        // Those who read the old one keep it.
-        inode.set_dir_cache(None);
-        let names = read_merged(m, ms, dir)?.finish()?;
+        let names = read_merged(m, ms, dir, true)?.finish()?;
         let cache = Self::new(inode.version(), 1, Content::Merged(names))?;
         inode.set_dir_cache(Some(cache.clone()));
         Ok(cache)
@@ -176,10 +174,7 @@ impl DirCache {
         if left > 0 {
             return;
         }
-        let current = dir.dir_cache();
-        if current.is_some_and(|current| Arc::ptr_eq(&current, &cache)) {
-            dir.set_dir_cache(None);
-        }
+        dir.forget_dir_cache(&cache);
     }
 
     /// The entries of an impure directory that was read, if it did not change since.
@@ -239,12 +234,18 @@ fn storage<T>(room: usize) -> KVVec<T> {
 
 /// An empty collection.
 pub(crate) fn collection() -> Collected {
+    collection_with(KVVec::new())
+}
+
+/// An empty collection, of which `order` will have the positions.
+fn collection_with(order: KVVec<u32>) -> Collected {
     Names::new(
         storage(FEW),
         storage(FEW.saturating_mul(SHORT)),
-        storage(FEW.saturating_mul(2)),
-        storage(FEW),
-        [random::next_u64(), random::next_u64()],
+        // More names than a few have a table.
+        KVVec::new(),
+        order,
+        || [random::next_u64(), random::next_u64()],
     )
 }
 
@@ -285,7 +286,7 @@ struct Part<'a> {
     is_upper: bool,
     /// An empty regular file may be a whiteout in xattr form.
     xwhiteouts: bool,
-    /// There is none below.
+    /// There is none below, and names get positions.
     lowest: bool,
 }
 
@@ -345,12 +346,18 @@ impl MergedReader<'_> {
     }
 }
 
-/// Reads all layers of a directory, from the top down. The directory is locked.
+/// Reads all layers of a directory, from the top down. The directory is locked. `ordered`: the names
+/// get positions.
 ///
 /// # Errors
 ///
 /// Those of the layers, `ENOMEM`, `EINTR`.
-fn read_merged(m: &Mounter<'_>, ms: &MountState, dir: &OvlDentry) -> Result<Collected> {
+fn read_merged(
+    m: &Mounter<'_>,
+    ms: &MountState,
+    dir: &OvlDentry,
+    ordered: bool,
+) -> Result<Collected> {
     let inode = dir.object()?;
     let mut lowers = inode.lowers();
     let mut reader = MergedReader {
@@ -362,14 +369,18 @@ fn read_merged(m: &Mounter<'_>, ms: &MountState, dir: &OvlDentry) -> Result<Coll
         } else {
             None
         },
-        names: collection(),
+        names: if ordered {
+            collection_with(storage(FEW))
+        } else {
+            collection()
+        },
     };
     if let Some(path) = inode.upper_path(ms) {
         reader.read(Part {
             path,
             is_upper: true,
             xwhiteouts: false,
-            lowest: lowers.is_empty(),
+            lowest: ordered && lowers.is_empty(),
         })?;
     }
     while let Some((lower, below)) = lowers.split_first() {
@@ -378,7 +389,7 @@ fn read_merged(m: &Mounter<'_>, ms: &MountState, dir: &OvlDentry) -> Result<Coll
             path: layer.path(lower.dentry().ok_or(EIO)?),
             is_upper: false,
             xwhiteouts: layer.has_xwhiteouts() && dir.has_xwhiteouts(),
-            lowest: below.is_empty(),
+            lowest: ordered && below.is_empty(),
         })?;
         lowers = below;
     }
@@ -451,16 +462,13 @@ pub(crate) struct Whiteouts(Option<KBox<Collected>>);
 
 impl Whiteouts {
     /// None at all.
-    pub(crate) const fn empty() -> Self {
+    pub(crate) const fn none() -> Self {
         Self(None)
     }
 
     /// There is none.
     pub(crate) fn is_empty(&self) -> bool {
-        match &self.0 {
-            Some(names) => !names.iter().any(|view| is_upper_whiteout(&view)),
-            None => true,
-        }
+        self.0.is_none()
     }
 }
 
@@ -476,14 +484,18 @@ fn is_upper_whiteout(view: &View<'_>) -> bool {
 #[inline(never)]
 pub(crate) fn check_empty(dir: &OvlDentry) -> Result<Whiteouts> {
     let ms = MountState::of(dir.super_());
-    let names = ms.with_mounter(|m| read_merged(m, ms, dir))?;
-    let vacant = names
-        .iter()
-        .all(|view| view.is_whiteout() || view.is_dots());
-    if !vacant {
-        return Err(ENOTEMPTY);
+    let names = ms.with_mounter(|m| read_merged(m, ms, dir, false))?;
+    let mut whiteouts = false;
+    for view in names.iter() {
+        if !view.is_whiteout() && !view.is_dots() {
+            return Err(ENOTEMPTY);
+        }
+        whiteouts |= is_upper_whiteout(&view);
     }
-    Ok(Whiteouts(Some(KBox::new(names, GFP_KERNEL)?)))
+    Ok(match whiteouts {
+        true => Whiteouts(Some(KBox::new(names, GFP_KERNEL)?)),
+        false => Whiteouts::none(),
+    })
 }
 
 /// Removes the whiteouts of `list` from `upper`, a directory that is about to be removed. What

@@ -419,6 +419,17 @@ impl OvlInode {
         drop(self.data().replace_dir_cache(cache));
     }
 
+    /// Forgets what was collected, if it is `cache`. Needs the inode's `i_rwsem` exclusively.
+    pub(crate) fn forget_dir_cache(&self, cache: &Arc<DirCache>) {
+        let mut slot = self.data().dir_cache.lock();
+        let forgotten = match &*slot {
+            Some(current) if Arc::ptr_eq(current, cache) => slot.take(),
+            _ => None,
+        };
+        drop(slot);
+        drop(forgotten);
+    }
+
     /// Passes the redirect of the upper part to `f`, if it has one. `f` must not sleep.
     pub(crate) fn with_redirect<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.data().redirect.lock().as_deref().map(f)

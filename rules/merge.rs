@@ -33,6 +33,9 @@ pub(crate) const DT_CHR: u8 = 2;
 /// The numbers that entries can have; the table stores them plus one.
 const IDS: Range<u32> = 0..u32::MAX;
 
+/// So many names are compared one by one; a hash table is made for more.
+const FEW_NAMES: usize = 24;
+
 /// The number of slots that a hash table begins with.
 const FIRST_SLOTS: usize = 64;
 
@@ -90,6 +93,7 @@ pub(crate) struct Entry {
     ino: u64,
     /// Where the name begins; the key follows it if it is another one.
     start: u32,
+    /// That of the key, once there is a table.
     hash: u32,
     name_len: u16,
     /// 0 if the name is its own key.
@@ -243,6 +247,15 @@ impl Entry {
         }
     }
 
+    fn has_key(&self, key: &[u8], bytes: &[u8]) -> bool {
+        let len = if self.key_len == 0 {
+            self.name_len
+        } else {
+            self.key_len
+        };
+        usize::from(len) == key.len() && self.key(bytes) == key
+    }
+
     fn view<'a>(&self, id: EntryId, bytes: &'a [u8]) -> View<'a> {
         View {
             id,
@@ -278,6 +291,26 @@ impl<E: Store<Entry>, B: Store<u8>> Arena<E, B> {
 
     fn view(&self, id: EntryId) -> Option<View<'_>> {
         Some(self.entry(id)?.view(id, self.bytes.as_slice()))
+    }
+
+    /// The entry with this key, found by looking at all.
+    fn find(&self, key: &[u8]) -> Option<EntryId> {
+        let bytes = self.bytes.as_slice();
+        let mut entries = IDS.zip(self.entries.as_slice());
+        let (id, _) = entries.find(|(_, entry)| entry.has_key(key, bytes))?;
+        Some(EntryId(id))
+    }
+
+    fn has_key(&self, id: EntryId, hash: u32, key: &[u8]) -> bool {
+        self.entry(id)
+            .is_some_and(|entry| entry.hash == hash && entry.has_key(key, self.bytes.as_slice()))
+    }
+
+    fn set_hashes(&mut self, seed: [u64; 2]) {
+        let bytes = self.bytes.as_slice();
+        for entry in self.entries.as_mut_slice() {
+            entry.hash = hash(seed, entry.key(bytes));
+        }
     }
 
     fn add_flags(&mut self, id: EntryId, flags: Flags) {
@@ -341,15 +374,17 @@ impl<E: Store<Entry>, B: Store<u8>> Arena<E, B> {
 ///
 /// # Invariants
 ///
-/// The table is empty or has a power of two of slots, of which at least a quarter are 0. Every
-/// entry's number plus one is in exactly one slot, at or after the one its hash selects, with no 0
-/// between. The order has every entry with `PLACED` set exactly once.
+/// The table is empty, as long as there are few entries, or has a power of two of slots, of which at
+/// least a quarter are 0. Then every entry's number plus one is in exactly one slot, at or after the
+/// one its hash selects, with no 0 between. The order has every entry with `PLACED` set exactly once.
 #[derive(Debug)]
 pub(crate) struct Names<E, B, U> {
     arena: Arena<E, B>,
     table: U,
     order: U,
+    /// Of the hash, from when there is a table.
     seed: [u64; 2],
+    new_seed: fn() -> [u64; 2],
     /// The number of entries before the current layer.
     layer_start: usize,
     /// The current layer is the lowest.
@@ -357,13 +392,13 @@ pub(crate) struct Names<E, B, U> {
 }
 
 impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
-    /// An empty collection in these stores, which are emptied. `seed` is random; see [`hash`].
+    /// An empty collection in these stores, which are emptied. `new_seed` is random; see [`hash`].
     pub(crate) fn new(
         mut entries: E,
         mut bytes: B,
         mut table: U,
         mut order: U,
-        seed: [u64; 2],
+        new_seed: fn() -> [u64; 2],
     ) -> Self {
         entries.clear();
         bytes.clear();
@@ -373,7 +408,8 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
             arena: Arena { entries, bytes },
             table,
             order,
-            seed,
+            seed: [0; 2],
+            new_seed,
             layer_start: 0,
             lowest: false,
         }
@@ -397,12 +433,14 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
             Some(key) if !key.is_empty() => key,
             _ => new.name,
         };
-        let hash = hash(self.seed, key);
-        if let Some(id) = self.lookup(hash, key) {
+        let (mut hash, known) = self.lookup(key);
+        if let Some(id) = known {
             self.place_known(id)?;
             return Ok(Inserted::Known(id));
         }
-        self.reserve_slot()?;
+        if self.reserve_slot()? {
+            hash = self.hash(key);
+        }
         let id = self.arena.push(new, hash)?;
         if self.lowest {
             if let Err(error) = self.order.try_push(id.0) {
@@ -430,7 +468,8 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
 
     /// Finds the entry with this name, or with this key if names have keys.
     pub(crate) fn find(&self, key: &[u8]) -> Option<View<'_>> {
-        let view = self.arena.view(self.lookup(hash(self.seed, key), key)?)?;
+        let (_, known) = self.lookup(key);
+        let view = self.arena.view(known?)?;
         (!view.flags.contains(Flags::REMOVED)).then_some(view)
     }
 
@@ -500,17 +539,33 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         (0..slots).map(move |step| first.wrapping_add(step) & mask)
     }
 
-    fn lookup(&self, hash: u32, key: &[u8]) -> Option<EntryId> {
+    /// The hash of `key`; 0 as long as there is no table.
+    fn hash(&self, key: &[u8]) -> u32 {
+        if self.table.as_slice().is_empty() {
+            0
+        } else {
+            hash(self.seed, key)
+        }
+    }
+
+    /// The hash of `key`, and the entry that has this key.
+    fn lookup(&self, key: &[u8]) -> (u32, Option<EntryId>) {
+        let hash = self.hash(key);
         let table = self.table.as_slice();
+        if table.is_empty() {
+            return (hash, self.arena.find(key));
+        }
         for slot in Self::probe(table.len(), hash) {
             // 0 is a free slot: the name is not there.
-            let id = EntryId(table.get(slot)?.checked_sub(1)?);
-            let entry = self.arena.entry(id)?;
-            if entry.hash == hash && entry.key(self.arena.bytes.as_slice()) == key {
-                return Some(id);
+            let number = table.get(slot).and_then(|number| number.checked_sub(1));
+            let Some(id) = number.map(EntryId) else {
+                break;
+            };
+            if self.arena.has_key(id, hash, key) {
+                return (hash, Some(id));
             }
         }
-        None
+        (hash, None)
     }
 
     /// Puts an entry into the first free slot for its hash.
@@ -523,13 +578,14 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         }
     }
 
-    /// Makes sure that there is a free slot for one more entry, and that searches stay short.
-    fn reserve_slot(&mut self) -> Result<(), NoMemory> {
+    /// Makes sure that there is a free slot for one more entry, and that searches stay short. True:
+    /// now there is a table.
+    fn reserve_slot(&mut self) -> Result<bool, NoMemory> {
         let slots = self.table.as_slice().len();
         let used = self.arena.len().checked_add(1).ok_or(NoMemory)?;
-        let limit = slots.saturating_sub(slots.wrapping_shr(2));
+        let limit = slots.saturating_sub(slots.wrapping_shr(2)).max(FEW_NAMES);
         if used <= limit {
-            return Ok(());
+            return Ok(false);
         }
         let wanted = slots.checked_mul(2).ok_or(NoMemory)?.max(FIRST_SLOTS);
         let mut missing = wanted.saturating_sub(slots);
@@ -542,12 +598,16 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
             }
             missing = missing.saturating_sub(chunk.len());
         }
+        if slots == 0 {
+            self.seed = (self.new_seed)();
+            self.arena.set_hashes(self.seed);
+        }
         let table = self.table.as_mut_slice();
         table.fill(0);
         for (id, entry) in IDS.zip(self.arena.entries.as_slice()) {
             Self::link(table, entry.hash, EntryId(id));
         }
-        Ok(())
+        Ok(slots == 0)
     }
 }
 
