@@ -135,10 +135,11 @@ impl Namespace {
         Ok(out.try_extend(suffix)?)
     }
 
-    /// How a name on a real object is listed. `privileged`: the caller has `CAP_SYS_ADMIN` in the
-    /// initial user namespace, without which no `trusted.*` name is listed.
-    pub(crate) fn to_user(self, name: &[u8], privileged: bool) -> Shown<'_> {
-        if self.is_private(name) || (!privileged && name.starts_with(TRUSTED)) {
+    /// How a name on a real object is listed. `privileged`, which is only asked where it matters: the
+    /// caller has `CAP_SYS_ADMIN` in the initial user namespace, without which no `trusted.*` name
+    /// is listed.
+    pub(crate) fn to_user(self, name: &[u8], privileged: impl FnOnce() -> bool) -> Shown<'_> {
+        if self.is_private(name) || (name.starts_with(TRUSTED) && !privileged()) {
             return Shown::Hidden;
         }
         let unescaped = name
@@ -157,7 +158,7 @@ impl Namespace {
     pub(crate) fn filter_list(
         self,
         list: &mut [u8],
-        privileged: bool,
+        privileged: impl Fn() -> bool,
     ) -> Result<usize, BrokenList> {
         let mut read: usize = 0;
         let mut write: usize = 0;
@@ -169,27 +170,32 @@ impl Namespace {
             let (name, Some(_)) = bytes::split(rest, 0) else {
                 return Err(BrokenList);
             };
-            let len = name.len();
-            // The bytes of the name to keep: up to `head`, and from `skip` on.
-            let (head, skip) = match self.to_user(name, privileged) {
-                Shown::Hidden => (0, usize::MAX),
-                Shown::Plain(_) => (0, 0),
+            let len = name.len().saturating_add(1);
+            // The bytes to keep, of the name and its NUL: up to `head`, and from `skip` on.
+            let (head, skip) = match self.to_user(name, &privileged) {
+                Shown::Hidden => (0, len),
+                Shown::Plain(_) => (len, len),
                 Shown::Unescaped(prefix, _) => {
                     (prefix.len(), prefix.len().saturating_add(INSERT.len()))
                 }
             };
-            let cells = Cell::from_mut(&mut *list).as_slice_of_cells();
-            // With its NUL.
-            for at in 0..=len {
-                if at >= head && at < skip {
-                    continue;
-                }
-                let from = cells.get(read.saturating_add(at)).ok_or(BrokenList)?;
-                let to = cells.get(write).ok_or(BrokenList)?;
-                to.set(from.get());
-                write = write.saturating_add(1);
-            }
-            read = read.saturating_add(len).saturating_add(1);
+            let tail = len.saturating_sub(skip);
+            write = shift(list, read, write, head)?;
+            write = shift(list, read.saturating_add(skip), write, tail)?;
+            read = read.saturating_add(len);
         }
     }
+}
+
+/// Moves `len` bytes towards the front of `list`; returns where they end then.
+fn shift(list: &mut [u8], from: usize, to: usize, len: usize) -> Result<usize, BrokenList> {
+    if from != to {
+        let cells = Cell::from_mut(list).as_slice_of_cells();
+        for at in 0..len {
+            let from = cells.get(from.saturating_add(at)).ok_or(BrokenList)?;
+            let to = cells.get(to.saturating_add(at)).ok_or(BrokenList)?;
+            to.set(from.get());
+        }
+    }
+    Ok(to.saturating_add(len))
 }

@@ -19,7 +19,7 @@ fn real(space: Namespace, name: &str) -> Result<String, EscapeError> {
 /// How a name on a real object is listed.
 fn user(space: Namespace, name: &str, privileged: bool) -> Option<String> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    match space.to_user(name.as_bytes(), privileged) {
+    match space.to_user(name.as_bytes(), || privileged) {
         Shown::Hidden => None,
         Shown::Plain(name) => Some(text(name)),
         Shown::Unescaped(prefix, rest) => Some(text(prefix) + &text(rest)),
@@ -172,7 +172,7 @@ fn names_are_listed_to_those_who_may_see_them() {
 
 fn filtered(space: Namespace, list: &[u8], privileged: bool) -> Result<Vec<u8>, BrokenList> {
     let mut list = list.to_vec();
-    let len = space.filter_list(&mut list, privileged)?;
+    let len = space.filter_list(&mut list, || privileged)?;
     list.truncate(len);
     Ok(list)
 }
