@@ -66,6 +66,7 @@ use crate::{
         },
         stat::{
             Stat,
+            Times,
             AT_STATX_SYNC_AS_STAT,
             STATX_ATIME,
             STATX_BASIC_STATS,
@@ -164,7 +165,7 @@ fn topmost_lower(dentry: &OvlDentry) -> (ARef<OvlDentry>, ARef<OvlDentry>) {
     }
 }
 
-/// One copy-up, as all its steps see it. Everything large in it is on the heap.
+/// One copy-up, as all its steps see it.
 struct Job<'a> {
     /// The mount.
     ms: &'a MountState,
@@ -179,7 +180,7 @@ struct Job<'a> {
     /// The original.
     lower: RealPath<'a>,
     /// Attributes of the original; the size is zero if the data are not wanted.
-    stat: KBox<Stat>,
+    stat: &'a Stat,
     /// Target of a symbolic link.
     link: Option<LinkText>,
     /// The writers of the upper mount know about us.
@@ -197,7 +198,7 @@ struct Place<'a> {
     /// Its upper.
     dir: &'a Upper<Dentry>,
     /// The times of the upper before we touched it.
-    stat: KBox<Stat>,
+    times: Times,
 }
 
 impl<'a> Place<'a> {
@@ -207,7 +208,7 @@ impl<'a> Place<'a> {
         Ok(Self {
             parent,
             dir,
-            stat: read_stat(m, path, STATX_ATIME | STATX_MTIME)?,
+            times: read_times(m, path)?,
         })
     }
 }
@@ -241,10 +242,30 @@ fn copy_up_one(
     let inode = dentry.object()?;
     let lower = inode.lower_path(ms).ok_or(EIO)?;
 
-    let mut stat = read_stat(m, lower, STATX_BASIC_STATS)?;
+    let mut stat = Stat::zeroed();
+    lower.getattr(m, &mut stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT)?;
     if !current_maps_owner(&stat) {
         return Err(EOVERFLOW);
     }
+    if open_flags & O_TRUNC != 0 {
+        stat.set_size(0);
+    }
+    copy_up_as(ms, m, parent, dentry, open_flags, lower, &stat)
+}
+
+/// [`copy_up_one`], with the attributes of the original, `lower`, that the copy is to have. A
+/// function of its own: together their stack frame would be large.
+#[inline(never)]
+fn copy_up_as(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    parent: Option<&OvlDentry>,
+    dentry: &OvlDentry,
+    open_flags: u32,
+    lower: RealPath<'_>,
+    stat: &Stat,
+) -> Result {
+    let inode = dentry.object()?;
     let kind = FileType::from_mode(stat.mode());
     let metacopy = ms.config.metacopy
         && kind == FileType::Regular
@@ -254,9 +275,6 @@ fn copy_up_one(
         Some(parent) => Some(Place::of(ms, m, parent)?),
         None => None,
     };
-    if open_flags & O_TRUNC != 0 {
-        stat.set_size(0);
-    }
     let link = match kind {
         FileType::Symlink => Some(lower.get_link(m)?),
         _ => None,
@@ -294,12 +312,17 @@ fn copy_up_one(
     Ok(())
 }
 
-/// The attributes of an object of a layer.
+/// The times of an object of a layer.
 #[inline(never)]
-fn read_stat(m: &Mounter<'_>, path: RealPath<'_>, mask: u32) -> Result<KBox<Stat>> {
-    let mut stat = Stat::boxed()?;
-    path.getattr(m, &mut stat, mask, AT_STATX_SYNC_AS_STAT)?;
-    Ok(stat)
+fn read_times(m: &Mounter<'_>, path: RealPath<'_>) -> Result<Times> {
+    let mut stat = Stat::zeroed();
+    path.getattr(
+        m,
+        &mut stat,
+        STATX_ATIME | STATX_MTIME,
+        AT_STATX_SYNC_AS_STAT,
+    )?;
+    Ok(stat.times())
 }
 
 /// Makes the copy and gives it its name; one that is kept in the index and is no directory gets the

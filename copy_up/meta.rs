@@ -129,7 +129,7 @@ pub(super) fn copy(
         if kind == FileType::Regular {
             locked.notify_change(m, &mut SetAttr::new().size(job.stat.size()))?;
         }
-        set_attr_locked(m, &locked, &job.stat)?;
+        set_attr_locked(m, &locked, job.stat)?;
     }
     if job.sync_metadata && job.ms.should_sync() {
         file::fsync(&*path.open(m, O_LARGEFILE | O_RDONLY)?, false)?;

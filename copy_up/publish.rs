@@ -207,5 +207,5 @@ pub(super) fn link_up(job: &Job<'_>, m: &Mounter<'_>) -> Result {
 /// nothing changed there. As good as it goes.
 pub(super) fn restore_parent_times(place: &Place<'_>, m: &Mounter<'_>, w: &UpperWrite<'_>) {
     // The copy is in place either way.
-    let _ = w.notify_change(m, place.dir, &mut SetAttr::new().times_of(&place.stat));
+    let _ = w.notify_change(m, place.dir, &mut SetAttr::new().times(place.times));
 }

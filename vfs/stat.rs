@@ -80,6 +80,14 @@ impl Stat {
         &mut self.0
     }
 
+    /// Access and modification time.
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            atime: self.0.atime,
+            mtime: self.0.mtime,
+        }
+    }
+
     /// Type and permissions.
     pub(crate) fn mode(&self) -> u16 {
         self.0.mode
@@ -218,14 +226,19 @@ impl SetAttr {
     }
 
     /// Sets access and modification time to those of `stat`; the change time becomes now.
-    pub(crate) fn times_of(mut self, stat: &Stat) -> Self {
+    pub(crate) fn times_of(self, stat: &Stat) -> Self {
+        self.times(stat.times())
+    }
+
+    /// Sets access and modification time; the change time becomes now.
+    pub(crate) fn times(mut self, times: Times) -> Self {
         self.0.ia_valid |= bindings::ATTR_ATIME
             | bindings::ATTR_MTIME
             | bindings::ATTR_ATIME_SET
             | bindings::ATTR_MTIME_SET
             | bindings::ATTR_CTIME;
-        self.0.ia_atime = stat.0.atime;
-        self.0.ia_mtime = stat.0.mtime;
+        self.0.ia_atime = times.atime;
+        self.0.ia_mtime = times.mtime;
         self
     }
 
@@ -293,6 +306,13 @@ impl AttrChange {
             bindings::iattr_unmap_owner(self.as_mut_ptr(), idmap.as_ptr(), inode.sb().as_ptr())
         };
     }
+}
+
+/// Access and modification time of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    atime: bindings::timespec64,
+    mtime: bindings::timespec64,
 }
 
 /// A `struct kstatfs`.
