@@ -42,10 +42,15 @@ pub fn needs(fs: &str) -> R {
     if registered(fs)? {
         return Ok(());
     }
+    lacks(fs)
+}
+
+/// What the debug kernel was built without is skipped by name; the stock kernel has it.
+pub fn lacks(what: &str) -> R {
     if std::env::var("OVL_KERNEL").is_ok_and(|k| k == "debug") {
-        return Err(Skip(format!("the debug kernel has no {fs}")).into());
+        return Err(Skip(format!("the debug kernel has no {what}")).into());
     }
-    bail!("this kernel has no {fs}")
+    bail!("this kernel has no {what}")
 }
 
 /// A path as an argument.

@@ -379,11 +379,15 @@ const TRACING: &str = "/sys/kernel/tracing";
 impl Probe {
     fn new(name: &str, p: &Path, offset: u64) -> R<Self> {
         crate::tools::needs("tracefs")?;
-        if !f::exists(format!("{TRACING}/uprobe_events"))? {
+        let events = format!("{TRACING}/uprobe_events");
+        if !f::exists(format!("{TRACING}/events"))? {
             mount_raw("tracefs", Path::new(TRACING), "", MountFlags::empty())?;
         }
+        if !f::exists(&events)? {
+            crate::tools::lacks("uprobe events")?;
+        }
         let line = format!("p:ovl/{name} {}:{offset:#x}\n", p.display());
-        f::append(format!("{TRACING}/uprobe_events"), line)?;
+        f::append(events, line)?;
         let probe = Self { name: name.into() };
         f::write(probe.file("enable"), "1")?;
         Ok(probe)
