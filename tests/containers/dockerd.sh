@@ -22,4 +22,5 @@ stop_dockerd() {
 	kill "$containerd_pid"
 	wait "$containerd_pid" 2>/dev/null
 	rm -f /run/docker.pid
+	cp /tmp/dockerd.log "$out/$type/$runtime.dockerd.log"
 }
