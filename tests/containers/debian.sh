@@ -44,11 +44,11 @@ ddrun=(docker run --net=none)
 d2_import() { quiet docker import "$images/debian.tar" $deb && "${ddrun[@]}" --rm $deb sh -c 'cat /etc/debian_version; dpkg-query -W | wc -l'; }
 d2_install() { quiet "${ddrun[@]}" "${with[@]}" --name d1 $deb sh /install && docker diff d1 | cut -c3- | sort | sed 's|^/||' | grep -Ev "$volatile_files"; }
 d2_commit() { quiet docker commit d1 localhost/ovl/debian:2 && "${ddrun[@]}" "${with[@]}" --rm localhost/ovl/debian:2 sh /look; }
-d2_export() { docker export d1 | contents; }
+d2_export() { docker_export d1 | contents; }
 d2_gone() {
 	docker ps -aq | xargs -r docker rm -f >&2
 	docker image prune -af >&2
-	none_left /var/lib/docker/overlay2
+	docker_none_left /var/lib/docker/overlay2
 }
 
 case_ podman_import p_import

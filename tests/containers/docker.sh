@@ -12,7 +12,7 @@ d_list() { "${drun[@]}" --rm $dimg /list; }
 d_change() { quiet "${drun[@]}" --name c1 $dimg /change && docker diff c1 | sort; }
 d_upper() { "$here/images.py" tree "$(docker inspect c1 --format '{{.GraphDriver.Data.UpperDir}}')"; }
 d_commit() { quiet docker commit c1 localhost/ovl/done:1 && "${drun[@]}" --rm localhost/ovl/done:1 /list; }
-d_export() { docker export c1 | "$here/images.py" tar -; }
+d_export() { docker_export c1 | "$here/images.py" tar -; }
 d_cp() { echo copied >/tmp/copied && quiet docker cp /tmp/copied c1:/etc/copied && docker cp c1:/etc/copied - | "$here/images.py" tar - | cut -d' ' -f1-5; }
 d_read_only() { "${drun[@]}" --rm --read-only $dimg sh -c 'touch /x || echo refused; cat /hl2'; }
 d_live() {
@@ -56,7 +56,7 @@ d_layers_120() {
 	docker diff d1 | sort
 	quiet docker commit d1 localhost/ovl/deeper:1
 	"${drun[@]}" --rm localhost/ovl/deeper:1 ls -a / /l
-	docker export d1 | "$here/images.py" tar - | grep -v '^bin/'
+	docker_export d1 | "$here/images.py" tar - | grep -v '^bin/'
 	quiet docker rm d1
 	quiet docker rmi localhost/ovl/deeper:1 $deep
 }
@@ -64,8 +64,7 @@ d_gone() {
 	docker ps -aq | xargs -r docker rm -f >&2
 	docker image prune -af >&2
 	docker system df --format '{{.Type}} {{.TotalCount}}'
-	ls -l /var/lib/docker/overlay2 /var/lib/docker/overlay2/l >&2
-	none_left /var/lib/docker/overlay2
+	docker_none_left /var/lib/docker/overlay2
 }
 d_userns() {
 	quiet d_load

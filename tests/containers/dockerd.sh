@@ -2,7 +2,20 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # A docker daemon with the containerd it needs, for docker.sh and debian.sh.
 
+# docker 26 never lets go of a container that was exported, nor of the layers below it, whatever the
+# driver (https://github.com/moby/moby/issues/48516); no other layer may be left.
+docker_export() { # CONTAINER
+	docker inspect "$1" --format '{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}' |
+		tr : '\n' | sed -E 's|(.*/overlay2/[^/]+)/.*|\1|' >>/tmp/docker-exported
+	docker export "$1"
+}
+docker_none_left() { # DIRECTORY
+	local left
+	left=$(find "$1" -mindepth 1 -maxdepth 1 -type d ! -name l | grep -vxFf /tmp/docker-exported) || true
+	[ -z "$left" ] || { echo "layers are left: $left" >&2; return 1; }
+}
 start_dockerd() { # [OPTION]...
+	: >/tmp/docker-exported
 	containerd >/tmp/containerd.log 2>&1 </dev/null &
 	containerd_pid=$!
 	sleep 2
