@@ -67,8 +67,8 @@ set -o pipefail
 # Which module serves the type overlay.
 serve() { # overlay|overlay_rs
 	rm -rf /run/containers /run/docker /run/crun /run/runc /run/containerd /run/libpod
-	rmmod overlay_rs 2>/dev/null
-	rmmod overlay 2>/dev/null
+	rmmod overlay_rs 2>/dev/null || true
+	rmmod overlay 2>/dev/null || true
 	if [ "$1" = overlay ]; then
 		modprobe overlay && [ -e /sys/module/overlay ] && return
 	else
