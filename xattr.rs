@@ -117,6 +117,7 @@ impl Format {
     }
 
     /// The full name of a marker.
+    #[inline(always)]
     pub(crate) fn name(&self, name: Name) -> &'static CStr {
         if self.user {
             name.user()
@@ -173,20 +174,6 @@ pub(crate) fn len(
     name: Name,
 ) -> Result<Option<usize>> {
     hide_refused(path.getxattr_len(m, format.name(name)))
-}
-
-/// Reads a marker of any length; `None` if it is not there.
-///
-/// # Errors
-///
-/// `EACCES`, `EPERM`: this mounter may not see it; `ENOMEM`; what the layer fails with.
-pub(crate) fn get_vec(
-    format: &Format,
-    m: &Mounter<'_>,
-    path: RealPath<'_>,
-    name: Name,
-) -> Result<Option<KVVec<u8>>> {
-    path.getxattr_vec(m, format.name(name))
 }
 
 /// A mounter who may not see a marker goes on without it.

@@ -41,18 +41,6 @@ impl<T> From<Option<T>> for Stack<T> {
 }
 
 impl<T> Stack<T> {
-    /// With room for `count` parts.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn with_capacity(count: usize) -> Result<Self> {
-        Ok(match count {
-            0 | 1 => Self::Empty,
-            _ => Self::Several(KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?),
-        })
-    }
-
     /// Adds a part below the others. If it is not the only one, room for `count` is made.
     ///
     /// # Errors
@@ -81,16 +69,17 @@ impl<T> Stack<T> {
     /// `ENOMEM`.
     pub(crate) fn convert<U>(self, last: Option<U>, each: impl Fn(T) -> U) -> Result<Stack<U>> {
         let count = self.len().saturating_add(usize::from(last.is_some()));
-        let mut made = Stack::with_capacity(count)?;
-        match self {
-            Self::Empty => {}
-            Self::One(part) => made.push(each(part), count)?,
+        let mut made = match self {
+            Self::Empty => Stack::Empty,
+            Self::One(part) => Stack::One(each(part)),
             Self::Several(parts) => {
+                let mut made = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
                 for part in parts {
-                    made.push(each(part), count)?;
+                    made.push(each(part), GFP_KERNEL_ACCOUNT)?;
                 }
+                Stack::Several(made)
             }
-        }
+        };
         if let Some(last) = last {
             made.push(last, count)?;
         }

@@ -188,6 +188,7 @@ pub(crate) fn find(
         ms,
         m,
         child,
+        name: child.name(),
         redirect: None,
         is_dir: false,
         opaque: false,
@@ -262,6 +263,8 @@ struct Search<'s> {
     ms: &'s MountState,
     m: &'s Mounter<'s>,
     child: &'s OvlChild<'s>,
+    /// Its name.
+    name: &'s [u8],
     /// What to look up instead of the name, from the next layer on.
     redirect: Option<KVec<u8>>,
     /// The object is a directory: lower ones are merged with it, other objects are hidden.
@@ -301,15 +304,16 @@ impl Search<'_> {
         let mut from_root = upper_redirected && self.is_redirected_absolutely();
         let mut next = 0usize;
 
+        let (checks, has_data) = (checks_redirects(ms), has_data_layers(ms));
         while !self.stop {
             let Some((index, base)) = stack_entry(ms, parent, from_root, next)? else {
                 break;
             };
             let layer = ms.layer(index).ok_or(EIO)?;
             self.check_follow(upper_redirected)?;
-            if !checks_redirects(ms) {
+            if !checks {
                 self.last = is_end(next, stack_len(ms, parent, from_root));
-            } else if self.is_dir || !has_data_layers(ms) {
+            } else if self.is_dir || !has_data {
                 // Else the last layer may still lead to the data-only ones.
                 self.last = is_end(index, ms.merged_layers());
             }
@@ -404,8 +408,17 @@ impl Search<'_> {
 
     /// Redirects and metadata without data lead to objects whose place the mounter's users may not
     /// be allowed to see.
-    #[inline(never)]
+    #[inline(always)]
     fn check_follow(&self, upper_redirected: bool) -> Result {
+        if self.metacopy.is_none() && self.redirect.is_none() && !upper_redirected {
+            return Ok(());
+        }
+        self.check_elsewhere(upper_redirected)
+    }
+
+    /// [`Self::check_follow`], if there is something to follow.
+    #[inline(never)]
+    fn check_elsewhere(&self, upper_redirected: bool) -> Result {
         if self.metacopy.is_some() && !self.ms.config.metacopy {
             warn_limited!(
                 "refusing to follow metacopy origin for ({})\n",
@@ -424,15 +437,14 @@ impl Search<'_> {
     }
 
     /// Looks the name, or what it was redirected to, up in one layer.
-    #[inline(never)]
+    #[inline(always)]
     fn in_layer<L: SearchLayer>(
         &mut self,
         layer: &L,
         base: &L::Real,
     ) -> Result<Option<ARef<L::Real>>> {
         if self.redirect.is_none() {
-            let child = self.child;
-            return self.component(layer, base, plain(child.name()));
+            return self.component(layer, base, plain(self.name));
         }
         self.redirected(layer, base)
     }
@@ -522,7 +534,7 @@ impl Search<'_> {
         if found.is_weird() {
             return fail(EREMOTE, "unsupported object type");
         }
-        if path_is_whiteout(self.ms, self.m, layer.path(&found))? {
+        if !found.is_dir() && path_is_whiteout(self.ms, self.m, layer.path(&found))? {
             self.stop = true;
             self.opaque = true;
             return Ok(None);

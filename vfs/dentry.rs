@@ -134,11 +134,6 @@ impl Dentry {
         self.entry_type() == bindings::dentry_flags_DCACHE_REGULAR_TYPE
     }
 
-    /// A symbolic link, and positive.
-    pub(crate) fn is_symlink(&self) -> bool {
-        self.entry_type() == bindings::dentry_flags_DCACHE_SYMLINK_TYPE
-    }
-
     /// A directory in which names can be looked up (not an automount point).
     pub(crate) fn can_lookup(&self) -> bool {
         self.entry_type() == bindings::dentry_flags_DCACHE_DIRECTORY_TYPE
@@ -191,15 +186,21 @@ impl Dentry {
     /// directory, file nor link, directories with their own idea of equal names (unless the
     /// whole filesystem has an encoding for that).
     pub(crate) fn is_weird(&self) -> bool {
-        let file = self.is_reg() || self.entry_type() == bindings::dentry_flags_DCACHE_SPECIAL_TYPE;
         let flags = self.flags();
         let managed = bindings::DCACHE_NEED_AUTOMOUNT | bindings::DCACHE_MANAGE_TRANSIT;
         let own_names = bindings::DCACHE_OP_HASH | bindings::DCACHE_OP_COMPARE;
+        let can_be_part = matches!(
+            flags & bindings::dentry_flags_DCACHE_ENTRY_TYPE,
+            bindings::dentry_flags_DCACHE_DIRECTORY_TYPE
+                | bindings::dentry_flags_DCACHE_REGULAR_TYPE
+                | bindings::dentry_flags_DCACHE_SPECIAL_TYPE
+                | bindings::dentry_flags_DCACHE_SYMLINK_TYPE
+        );
 
-        if !(self.can_lookup() || file || self.is_symlink()) || flags & managed != 0 {
+        if !can_be_part || flags & managed != 0 {
             return true;
         }
-        !self.sb().has_encoding() && flags & own_names != 0
+        flags & own_names != 0 && !self.sb().has_encoding()
     }
 
     /// Is this dentry `ancestor` or somewhere below it?

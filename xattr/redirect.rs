@@ -52,8 +52,25 @@ impl Stored {
 ///
 /// `EINVAL`: the value is no redirect; `EACCES`, `EPERM`: this mounter may not see it; `ENOMEM`; what
 /// the layer fails with. All are logged, with `path`.
+#[inline]
 pub(crate) fn read(format: &Format, m: &Mounter<'_>, path: RealPath<'_>) -> Result<Option<Stored>> {
-    let stored = match xattr::get_vec(format, m, path, Name::Redirect) {
+    match path.getxattr_len(m, format.name(Name::Redirect)) {
+        Ok(None) => Ok(None),
+        found => read_value(format, m, path, found),
+    }
+}
+
+/// [`read`], if there is something, of this length, or the layer failed.
+#[inline(never)]
+fn read_value(
+    format: &Format,
+    m: &Mounter<'_>,
+    path: RealPath<'_>,
+    len: Result<Option<usize>>,
+) -> Result<Option<Stored>> {
+    let name = format.name(Name::Redirect);
+    let value = len.and_then(|len| path.getxattr_of_len(m, name, len.unwrap_or(0)));
+    let stored = match value {
         Ok(None) => return Ok(None),
         Ok(Some(value)) => Stored(value),
         Err(error) => {

@@ -43,10 +43,6 @@ use super::{
     Upper,
     UpperMount, //
 };
-use crate::vfs::errno::{
-    ENODATA,
-    EOPNOTSUPP, //
-};
 use kernel::{
     alloc::KVVec,
     fs::File,
@@ -173,12 +169,16 @@ impl<'a> RealPath<'a> {
     /// it.
     pub(crate) fn getxattr_raw(
         &self,
-        _: &Mounter<'_>,
+        m: &Mounter<'_>,
         name: &CStr,
         buf: &mut [u8],
     ) -> Result<usize> {
+        ssize(self.getxattr_c(m, name, buf))
+    }
+
+    fn getxattr_c(&self, _: &Mounter<'_>, name: &CStr, buf: &mut [u8]) -> isize {
         // SAFETY: all arguments are live; at most `buf.len()` bytes are written.
-        let n = unsafe {
+        unsafe {
             bindings::vfs_getxattr(
                 self.idmap().as_ptr(),
                 self.dentry.as_ptr(),
@@ -186,8 +186,7 @@ impl<'a> RealPath<'a> {
                 buf_ptr(buf),
                 buf.len(),
             )
-        };
-        ssize(n)
+        }
     }
 
     /// An extended attribute that may be missing: `None` if there is none, or if the filesystem
@@ -198,7 +197,7 @@ impl<'a> RealPath<'a> {
         name: &CStr,
         buf: &mut [u8],
     ) -> Result<Option<usize>> {
-        absent_is_none(self.getxattr_raw(m, name, buf))
+        absent_is_none(self.getxattr_c(m, name, buf))
     }
 
     /// The size of an extended attribute that may be missing, in bytes.
@@ -213,9 +212,23 @@ impl<'a> RealPath<'a> {
     /// `EIO` if the value keeps growing under our hands, `ENOMEM`.
     pub(crate) fn getxattr_vec(&self, m: &Mounter<'_>, name: &CStr) -> Result<Option<KVVec<u8>>> {
         // Most objects have none, and then there is no vector either: to drop an empty one is a call.
-        let Some(len) = self.getxattr_len(m, name)? else {
-            return Ok(None);
-        };
+        match self.getxattr_len(m, name)? {
+            Some(len) => self.getxattr_of_len(m, name, len),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Self::getxattr_vec`], for one that was just found to have this length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::getxattr_vec`].
+    pub(crate) fn getxattr_of_len(
+        &self,
+        m: &Mounter<'_>,
+        name: &CStr,
+        len: usize,
+    ) -> Result<Option<KVVec<u8>>> {
         let mut value = KVVec::new();
         store::set_len(&mut value, len)?;
         if len == 0 {
@@ -427,11 +440,16 @@ fn buf_ptr(buf: &mut [u8]) -> *mut c_void {
     }
 }
 
-/// The one place that says which errors mean that an extended attribute is not there.
-fn absent_is_none(found: Result<usize>) -> Result<Option<usize>> {
-    match found {
-        Ok(n) => Ok(Some(n)),
-        Err(e) if e == ENODATA || e == EOPNOTSUPP => Ok(None),
-        Err(e) => Err(e),
+/// The one place that says which errors mean that an extended attribute is not there. Most are not:
+/// no error is made of that.
+#[inline(always)]
+fn absent_is_none(n: isize) -> Result<Option<usize>> {
+    const ABSENT: [isize; 2] = [
+        -(bindings::ENODATA as isize),
+        -(bindings::EOPNOTSUPP as isize),
+    ];
+    if ABSENT.contains(&n) {
+        return Ok(None);
     }
+    ssize(n).map(Some)
 }
