@@ -65,6 +65,7 @@ pub(crate) struct LowerSplit<'a> {
     value: &'a [u8],
     layers: usize,
     data_layers: usize,
+    has_escapes: bool,
 }
 
 impl<'a> LowerSplit<'a> {
@@ -83,11 +84,17 @@ impl<'a> LowerSplit<'a> {
         self.data_layers
     }
 
+    /// Whether there is a backslash in the value.
+    pub(crate) fn has_escapes(&self) -> bool {
+        self.has_escapes
+    }
+
     /// The layers from the uppermost to the lowest, as written.
     pub(crate) fn iter(&self) -> LowerDirs<'a> {
         LowerDirs {
             rest: self.value,
             data_only: false,
+            has_escapes: self.has_escapes,
         }
     }
 }
@@ -97,6 +104,7 @@ impl<'a> LowerSplit<'a> {
 pub(crate) struct LowerDirs<'a> {
     rest: &'a [u8],
     data_only: bool,
+    has_escapes: bool,
 }
 
 impl<'a> Iterator for LowerDirs<'a> {
@@ -106,7 +114,12 @@ impl<'a> Iterator for LowerDirs<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let (escaped, after) = split_unescaped(self.rest, b':').unwrap_or((self.rest, &[]));
+        let (escaped, after) = if self.has_escapes {
+            split_unescaped(self.rest, b':').unwrap_or((self.rest, &[]))
+        } else {
+            let (layer, after) = bytes::split(self.rest, b':');
+            (layer, after.unwrap_or(&[]))
+        };
         let item = LowerDir {
             escaped,
             data_only: self.data_only,
@@ -149,6 +162,7 @@ pub(crate) fn split_lowerdirs(value: &[u8]) -> Result<LowerSplit<'_>, OptionErro
         value,
         layers: 0,
         data_layers: 0,
+        has_escapes: false,
     };
     let mut ordered = true;
     let mut escaped = false;
@@ -163,6 +177,7 @@ pub(crate) fn split_lowerdirs(value: &[u8]) -> Result<LowerSplit<'_>, OptionErro
             continue;
         }
         escaped = byte == b'\\' && !escaped;
+        split.has_escapes |= escaped;
         if colons > 0 {
             split.layers = split.layers.saturating_add(1);
             if colons == 2 {

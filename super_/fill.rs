@@ -494,13 +494,12 @@ impl<'sb> Builder<'_, 'sb> {
     /// Looks at the directories above `dentry` up to the root of its file system, for traps of
     /// this mount and marks of others.
     fn check_overlap(&self, dentry: &Dentry, what: &'static str, is_lower: bool) -> Result {
-        let mut below: ARef<Dentry> = dentry.into();
+        let mut above = dentry.parent();
+        if above.ptr_eq(dentry) {
+            return Ok(());
+        }
         loop {
-            let parent = below.parent();
-            if parent.ptr_eq(&below) {
-                return Ok(());
-            }
-            if let Some(inode) = parent.inode() {
+            if let Some(inode) = above.inode() {
                 if is_lower && self.setup.has_trap(inode) {
                     return Err(self
                         .context
@@ -510,7 +509,11 @@ impl<'sb> Builder<'_, 'sb> {
                     self.report_in_use(what)?;
                 }
             }
-            below = parent;
+            let parent = above.parent();
+            if parent.ptr_eq(&above) {
+                return Ok(());
+            }
+            above = parent;
         }
     }
 

@@ -211,7 +211,7 @@ impl Options {
         if lowerdir_all.is_none() {
             lowers.reserve(self.lowers.len(), GFP_KERNEL_ACCOUNT)?;
             for layer in &mut self.lowers {
-                lowers.push(Text::copy(layer.name.to_bytes())?, GFP_KERNEL_ACCOUNT)?;
+                lowers.push(Text::of(&layer.name)?, GFP_KERNEL_ACCOUNT)?;
             }
         }
         Ok(LayerNames {
@@ -317,7 +317,7 @@ impl Options {
         // Also if it is refused: what follows is judged as coming after a lowerdir=. But a leading
         // colon never counted as one.
         if split != Err(OptionError::LeadingColon) {
-            self.lowerdir_all = Some(Text::copy(value.to_bytes())?);
+            self.lowerdir_all = Some(Text::of(value)?);
         }
         let split = split.map_err(|error| context.refuse(EINVAL, fmt!("{}", error.message())))?;
         self.lowers.reserve(split.len(), GFP_KERNEL_ACCOUNT)?;
@@ -327,7 +327,10 @@ impl Options {
                 false => Key::LowerDir,
             };
             let name = Text::copy(layer.escaped)?;
-            let path = resolve_escaped(context, &name)?;
+            let path = match split.has_escapes() {
+                true => resolve_escaped(context, &name)?,
+                false => resolve(context, &name)?,
+            };
             check_dir(&mut self.casefold, context, &path, &name)?;
             self.push_lower(key, NamedPath { name, path })?;
         }
@@ -342,7 +345,7 @@ impl Options {
         } else {
             resolve(context, text)?
         };
-        let name = Text::copy(text.to_bytes())?;
+        let name = Text::of(text)?;
         self.add(context, key, NamedPath { name, path })
     }
 
@@ -507,9 +510,7 @@ fn check_writable(context: &FsContext, layer: &NamedPath) -> Result {
 
 /// A copy of the name of a layer.
 fn name_of(layer: &Option<NamedPath>) -> Result<Option<Text>> {
-    let name = layer
-        .as_ref()
-        .map(|layer| Text::copy(layer.name.to_bytes()));
+    let name = layer.as_ref().map(|layer| Text::of(&layer.name));
     name.transpose()
 }
 

@@ -256,7 +256,7 @@ impl Path {
         let text = from_err_ptr(text)?;
         // SAFETY: d_path() returns a string within the buffer.
         let text = unsafe { c_str(text) };
-        Text::copy(text.to_bytes())
+        Text::of(text)
     }
 
     /// A mount of this directory that no one else sees (clone_private_mount()). Asks for

@@ -58,6 +58,19 @@ impl Text {
         )?)
     }
 
+    /// A copy of a string.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn of(text: &CStr) -> Result<Self> {
+        let bytes = text.to_bytes_with_nul();
+        let mut room = KVec::with_capacity(bytes.len(), GFP_KERNEL_ACCOUNT)?;
+        room.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+        // INVARIANT: As of a C string.
+        Ok(Self(room))
+    }
+
     /// A copy of these bytes.
     ///
     /// # Errors
