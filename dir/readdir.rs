@@ -401,6 +401,7 @@ fn emit_merged(
 
 /// Gives the caller entries of `names` up to one that has to be looked up, and returns that; `None`:
 /// there is no other, or the caller has enough.
+#[inline(never)]
 fn emit_known<'n>(names: &'n Merged, out: &mut Emit<'_>) -> Result<Option<View<'n>>> {
     let mut pos = out.pos();
     for entry in names.iter_from(u64::try_from(pos).map_err(|_| EINVAL)?) {

@@ -93,7 +93,7 @@ pub(crate) struct Entry {
     ino: u64,
     /// Where the name begins; the key follows it if it is another one.
     start: u32,
-    /// That of the key, once there is a table.
+    /// That of the key; as long as there is no table, its [`end`].
     hash: u32,
     name_len: u16,
     /// 0 if the name is its own key.
@@ -224,6 +224,16 @@ pub(crate) fn hash(seed: [u64; 2], bytes: &[u8]) -> u32 {
     u32::from_le_bytes([b0, b1, b2, b3])
 }
 
+/// The last bytes of a name: names in a directory mostly differ there.
+fn end(name: &[u8]) -> u32 {
+    match name.last_chunk::<4>() {
+        Some(last) => u32::from_le_bytes(*last),
+        None => name
+            .iter()
+            .fold(0, |end, &byte| end.wrapping_shl(8) | u32::from(byte)),
+    }
+}
+
 /// `bytes[start..][..len]`, or nothing if that is not all there.
 fn part(bytes: &[u8], start: u32, skip: u16, len: u16) -> &[u8] {
     usize::try_from(start)
@@ -247,13 +257,8 @@ impl Entry {
         }
     }
 
-    fn has_key(&self, key: &[u8], bytes: &[u8]) -> bool {
-        let len = if self.key_len == 0 {
-            self.name_len
-        } else {
-            self.key_len
-        };
-        usize::from(len) == key.len() && self.key(bytes) == key
+    fn has_key(&self, hash: u32, key: &[u8], bytes: &[u8]) -> bool {
+        self.hash == hash && self.key(bytes) == key
     }
 
     fn view<'a>(&self, id: EntryId, bytes: &'a [u8]) -> View<'a> {
@@ -294,16 +299,16 @@ impl<E: Store<Entry>, B: Store<u8>> Arena<E, B> {
     }
 
     /// The entry with this key, found by looking at all.
-    fn find(&self, key: &[u8]) -> Option<EntryId> {
+    fn find(&self, end: u32, key: &[u8]) -> Option<EntryId> {
         let bytes = self.bytes.as_slice();
         let mut entries = IDS.zip(self.entries.as_slice());
-        let (id, _) = entries.find(|(_, entry)| entry.has_key(key, bytes))?;
+        let (id, _) = entries.find(|(_, entry)| entry.has_key(end, key, bytes))?;
         Some(EntryId(id))
     }
 
     fn has_key(&self, id: EntryId, hash: u32, key: &[u8]) -> bool {
-        self.entry(id)
-            .is_some_and(|entry| entry.hash == hash && entry.has_key(key, self.bytes.as_slice()))
+        let entry = self.entry(id);
+        entry.is_some_and(|entry| entry.has_key(hash, key, self.bytes.as_slice()))
     }
 
     fn set_hashes(&mut self, seed: [u64; 2]) {
@@ -539,10 +544,10 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         (0..slots).map(move |step| first.wrapping_add(step) & mask)
     }
 
-    /// The hash of `key`; 0 as long as there is no table.
+    /// The hash of `key`, or what is compared instead.
     fn hash(&self, key: &[u8]) -> u32 {
         if self.table.as_slice().is_empty() {
-            0
+            end(key)
         } else {
             hash(self.seed, key)
         }
@@ -553,7 +558,7 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
         let hash = self.hash(key);
         let table = self.table.as_slice();
         if table.is_empty() {
-            return (hash, self.arena.find(key));
+            return (hash, self.arena.find(hash, key));
         }
         for slot in Self::probe(table.len(), hash) {
             // 0 is a free slot: the name is not there.
