@@ -61,10 +61,13 @@ hostile: ## damaged layers, mounted and used on both, as root and in a user name
 parsers: ## random bytes for all that reads options or the format on disk, on the host; COUNT=inputs SEED=
 	@$(S)/parsers.sh
 
-faults: ## allocations that fail one by one (debug kernel), then full layers, killed tasks, bad blocks; DURATION=seconds of each
+faults: ## allocations that fail one by one (debug kernel), full layers, bad blocks, a failing disk, quotas, signals; DURATION=seconds of each
 	@CAMPAIGN=nth $(S)/faults.sh
 	@CAMPAIGN=errors $(S)/faults.sh
 	@CAMPAIGN=eio $(S)/faults.sh
+	@CAMPAIGN=io $(S)/faults.sh
+	@CAMPAIGN=quota $(S)/faults.sh
+	@CAMPAIGN=signals $(S)/faults.sh
 
 crash: ## states of the disk in which a crash may leave it, each mounted and looked at; DURATION=seconds SEED= ARGS="--fs ext4,xfs"
 	@CAMPAIGN=crash $(S)/faults.sh

@@ -4,6 +4,9 @@
 #   CAMPAIGN=nth      one allocation after the other fails (debug kernel)
 #   CAMPAIGN=errors   full and read-only file systems, killed tasks (stock kernel)
 #   CAMPAIGN=eio      blocks of the lower disk that cannot be read (stock kernel)
+#   CAMPAIGN=io       a disk that refuses one request after the other (stock kernel)
+#   CAMPAIGN=quota    limits for caller, mounter and project (stock kernel)
+#   CAMPAIGN=signals  a signal at one step after the other (stock kernel)
 #   CAMPAIGN=crash    states of the disk in which a crash may leave it (stock kernel)
 #   DURATION=SECONDS (60)    SEED=FIRST-SEED (the first that the ledger lacks)
 #   TYPE=a,b the modules    KERNEL=stock|debug    CPUS=N of the VM (1)
@@ -15,9 +18,9 @@
 campaign=${CAMPAIGN:-errors} seconds=${DURATION:-60}
 case $campaign in
 nth) kernel=${KERNEL:-debug} type=${TYPE:-overlay_rs} ;;
-errors | eio) kernel=${KERNEL:-stock} type=${TYPE:-overlay,overlay_rs} ;;
+errors | eio | io | quota | signals) kernel=${KERNEL:-stock} type=${TYPE:-overlay,overlay_rs} ;;
 crash) kernel=${KERNEL:-stock} type=${TYPE:-overlay_rs} ;;
-*) die "CAMPAIGN= is nth, errors, eio or crash" ;;
+*) die "CAMPAIGN= is nth, errors, eio, io, quota, signals or crash" ;;
 esac
 case $kernel in
 stock) need=vm ;;

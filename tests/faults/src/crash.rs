@@ -303,7 +303,7 @@ fn look_mounted(s: &Scenario, first: &str) -> Result<Tree, String> {
 }
 
 /// Without what is not durable until it is synchronized: contents.
-fn without_data(t: &Tree) -> Tree {
+pub fn without_data(t: &Tree) -> Tree {
     t.iter()
         .map(|(k, l)| {
             let words = l
@@ -361,16 +361,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
             }
         };
         // Contents that were written, but not yet synchronized, may be there or not.
-        let writes = [
-            "write",
-            "append",
-            "copy-range",
-            "fallocate",
-            "fsync",
-            "copy-up-data",
-        ]
-        .iter()
-        .any(|w| s.name.starts_with(w));
+        let writes = s.writes();
         let mut marked = false;
         let mut states = 0;
         let entries = entries(&disks.log)?;

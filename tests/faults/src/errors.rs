@@ -110,7 +110,7 @@ fn one(
     let result = if let Fault::Kill(us) = fault {
         let pid = own::fork(|| (s.op)(&at)).map_err(e("fork"))?;
         std::thread::sleep(std::time::Duration::from_micros(us));
-        let _ = own::kill(pid);
+        let _ = own::kill(pid, libc::SIGKILL);
         match own::wait(pid) {
             None => "killed".into(),
             Some(0) => "ok".into(),

@@ -2,9 +2,10 @@
 //! The layers that all scenarios work on, small but with one of everything, and their mount.
 
 use fuzz::layers::{data, join, remove};
-use fuzz::snapshot::{take, Tree, What};
+use fuzz::snapshot::{differences, take, Tree, What};
 use fuzz::sys::{self, Res};
 
+use crate::crash::without_data;
 use crate::scenario::Scenario;
 
 /// A place with layers and a mount on them.
@@ -177,10 +178,45 @@ impl Lab {
         v
     }
 
-    pub fn tear_down(&mut self) -> Result<(), String> {
+    /// What is in the workdir now, while it is mounted: not the whiteout that is kept for others.
+    pub fn temporaries(&self) -> Vec<String> {
+        let tree = self.tree("work", What::Raw);
+        let device = |k: &String| tree.get(k).is_some_and(|line| line.starts_with('2'));
+        self.leftovers()
+            .into_iter()
+            .filter(|k| !device(k))
+            .collect()
+    }
+
+    /// Unmounts, if it is mounted.
+    pub fn down(&mut self) -> Result<(), String> {
         if self.mounted {
             self.umount().map_err(|e| format!("umount: errno {e}"))?;
         }
+        Ok(())
+    }
+
+    /// The other module sees the same, and nothing is left in the workdir.
+    pub fn same_for_other(&mut self, ty: &str, tree: &Tree) -> Result<(), String> {
+        let other = if ty == "overlay" {
+            "overlay_rs"
+        } else {
+            "overlay"
+        };
+        self.mount(other)
+            .map_err(|e| format!("mounting with the other module: errno {e}"))?;
+        let d = differences(tree, &self.merged(), [ty, other]);
+        self.down()?;
+        let left = self.leftovers();
+        match (d.is_empty(), left.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("the other module sees: {}", d.join("\n  "))),
+            _ => Err(format!("left in the workdir: {left:?}")),
+        }
+    }
+
+    pub fn tear_down(&mut self) -> Result<(), String> {
+        self.down()?;
         if self.fresh {
             match sys::umount(&self.base) {
                 Ok(_) | Err(libc::EINVAL) | Err(libc::ENOENT) => Ok(()),
@@ -191,6 +227,24 @@ impl Lab {
             Ok(())
         }
     }
+}
+
+/// Which of the trees before and after the operation this one is.
+pub fn state(s: &Scenario, tree: &Tree, trees: &[Tree; 2]) -> Result<&'static str, String> {
+    let bare = without_data(tree);
+    Ok(match (tree == &trees[0], tree == &trees[1]) {
+        (true, true) => "no change",
+        (true, _) => "before",
+        (_, true) => "after",
+        // What was written, but not synchronized.
+        _ if s.writes() && trees.iter().any(|t| without_data(t) == bare) => "contents under way",
+        _ => {
+            return Err(format!(
+                "neither as before nor as after: {}",
+                differences(&trees[0], tree, ["before", "now"]).join("\n  ")
+            ))
+        }
+    })
 }
 
 /// A file with contents that depend on its length.

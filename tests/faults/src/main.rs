@@ -5,9 +5,13 @@
 //! ovl-faults nth    [--type T] one allocation after the other fails (needs a kernel with failslab)
 //! ovl-faults errors [--type T] full and read-only file systems, tasks that are killed
 //! ovl-faults eio    [--type T] blocks of the lower disk that cannot be read
+//! ovl-faults io     [--type T] the disk below refuses one request after the other
+//! ovl-faults quota  [--type T] the caller, the mounter or the project may have no more
+//! ovl-faults signals [--type T] a signal at one request to the disk after the other
 //! ovl-faults crash  [--fs F]   the upper as a crash would have left it, at every flush of the disk
 //!     --seed N      the first scenario        --seconds N   how long
-//!     --only NAME   only such scenarios       --trace       every point
+//!     --only A,=B   only such scenarios       --rounds 0,1  only such rounds
+//!     --trace       every point
 //! ```
 //! Each works through the scenarios of `scenario.rs`; a seed is a number of one, counted on through
 //! the variants. After each fault the object is as before the operation or as after it, the same
@@ -16,17 +20,23 @@
 //! `N passed, N failed, N skipped`, in points.
 
 mod crash;
+mod disk;
 mod eio;
 mod errors;
+mod io;
 mod lab;
 mod nth;
+mod quota;
 mod report;
 mod scenario;
+mod signals;
 mod sys;
 
 use std::process::ExitCode;
 
 use report::Report;
+
+const WHICH: &str = "nth, errors, eio, io, quota, signals or crash?";
 
 /// What was asked for on the command line.
 pub struct Args {
@@ -35,12 +45,13 @@ pub struct Args {
     pub types: Vec<String>,
     pub fs: Vec<String>,
     pub only: Option<String>,
+    pub rounds: Option<Vec<u64>>,
     pub trace: bool,
 }
 
 fn args() -> Result<(String, Args), String> {
     let mut it = std::env::args().skip(1);
-    let command = it.next().ok_or("nth, errors, eio or crash?")?;
+    let command = it.next().ok_or(WHICH)?;
     let list = |s: String| s.split(',').map(str::to_string).collect::<Vec<_>>();
     let mut a = Args {
         seed: 1,
@@ -48,6 +59,7 @@ fn args() -> Result<(String, Args), String> {
         types: list("overlay_rs".into()),
         fs: list("ext4,xfs".into()),
         only: None,
+        rounds: None,
         trace: false,
     };
     while let Some(k) = it.next() {
@@ -59,6 +71,14 @@ fn args() -> Result<(String, Args), String> {
             "--type" => a.types = list(val()?),
             "--fs" => a.fs = list(val()?),
             "--only" => a.only = Some(val()?),
+            "--rounds" => {
+                let all = val()?;
+                a.rounds = Some(
+                    all.split(',')
+                        .map(|s| num(s.into()))
+                        .collect::<Result<_, _>>()?,
+                );
+            }
             "--trace" => a.trace = true,
             _ => return Err(format!("unknown argument {k}")),
         }
@@ -73,8 +93,11 @@ fn main() -> ExitCode {
             "nth" => nth::run(&a),
             "errors" => errors::run(&a),
             "eio" => eio::run(&a),
+            "io" => io::run(&a),
+            "quota" => quota::run(&a),
+            "signals" => signals::run(&a),
             "crash" => crash::run(&a),
-            _ => Err("nth, errors, eio or crash?".into()),
+            _ => Err(WHICH.into()),
         }
     };
     match run() {

@@ -51,10 +51,19 @@ impl Report {
             self.last += 1;
             let n = SCENARIOS.len() as u64;
             let s = &SCENARIOS[((self.last - 1) % n) as usize];
-            if a.only.as_ref().is_none_or(|o| s.name.contains(o.as_str())) {
-                return Some((self.last, s, (self.last - 1) / n));
+            let chosen = |o: &String| {
+                o.split(',').any(|o| match o.strip_prefix('=') {
+                    Some(name) => s.name == name,
+                    None => s.name.contains(o),
+                })
+            };
+            let round = (self.last - 1) / n;
+            if a.only.as_ref().is_none_or(chosen)
+                && a.rounds.as_ref().is_none_or(|r| r.contains(&round))
+            {
+                return Some((self.last, s, round));
             }
-            if a.only.is_some() && self.last > a.seed + 20 * n {
+            if (a.only.is_some() || a.rounds.is_some()) && self.last > a.seed + 20 * n {
                 return None;
             }
         }

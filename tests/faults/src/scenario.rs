@@ -32,6 +32,22 @@ pub struct Scenario {
     pub reads: bool,
 }
 
+impl Scenario {
+    /// It changes contents.
+    pub fn writes(&self) -> bool {
+        [
+            "write",
+            "append",
+            "copy-range",
+            "fallocate",
+            "fsync",
+            "copy-up-data",
+        ]
+        .iter()
+        .any(|w| self.name.starts_with(w))
+    }
+}
+
 fn nothing(_: &At) -> Res {
     Ok(0)
 }

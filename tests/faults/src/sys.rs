@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 
+use fuzz::sys;
 pub use fuzz::sys::Res;
 
 fn ret(r: i64) -> Res {
@@ -36,9 +37,104 @@ pub fn fork(f: impl FnOnce() -> Res) -> Res {
     }
 }
 
-pub fn kill(pid: i64) -> Res {
+/// Sends a child a signal.
+pub fn kill(pid: i64, signal: i32) -> Res {
     // SAFETY: a child of ours.
-    ret(unsafe { libc::kill(pid as i32, libc::SIGKILL) }.into())
+    ret(unsafe { libc::kill(pid as i32, signal) }.into())
+}
+
+/// Whether a child has ended; it can still be waited for.
+pub fn has_ended(pid: i64) -> bool {
+    // SAFETY: a zeroed structure is valid and lives through the call.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid as u32, &mut info, flags) != 0 || info.si_pid() != 0
+    }
+}
+
+/// What a process is doing: `R`, or `S` and `D` if it sleeps, or `Z`.
+pub fn state(pid: i64) -> char {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = text.rsplit(") ").next().and_then(|s| s.chars().next());
+    after.unwrap_or('Z')
+}
+
+extern "C" fn nothing(_: i32) {}
+
+/// This signal interrupts system calls and does nothing else.
+pub fn interrupts(signal: i32) -> Res {
+    // SAFETY: the structure lives through the call, and the handler touches nothing.
+    unsafe {
+        let mut a: libc::sigaction = std::mem::zeroed();
+        a.sa_sigaction = nothing as *const () as usize;
+        ret(libc::sigaction(signal, &a, std::ptr::null_mut()).into())
+    }
+}
+
+/// Which of the two have something to read, or their end, waiting for it at most so long (-1: for
+/// ever).
+pub fn readable(fds: [i32; 2], ms: i32) -> [bool; 2] {
+    let mut p = fds.map(|fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: the array lives through the call.
+    if unsafe { libc::poll(p.as_mut_ptr(), 2, ms) } <= 0 {
+        return [false; 2];
+    }
+    p.map(|p| p.revents != 0)
+}
+
+/// From now on this process is that user, without any rights of the superuser.
+pub fn become_user(uid: u32, gid: u32) -> Res {
+    sys::setgroups(&[])?;
+    // SAFETY: no memory is involved.
+    unsafe {
+        ret(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
+        ret(libc::syscall(libc::SYS_setresuid, uid, uid, uid))
+    }
+}
+
+/// `struct if_dqblk`: what an owner has, and may have.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Quota {
+    /// In KiB.
+    pub most_space: u64,
+    soft_space: u64,
+    /// In bytes.
+    pub space: u64,
+    pub most_inodes: u64,
+    soft_inodes: u64,
+    pub inodes: u64,
+    times: [u64; 2],
+    valid: u64,
+}
+
+fn quotactl(dir: i32, what: u32, kind: u32, id: u32, q: &mut Quota) -> Res {
+    const SYS_QUOTACTL_FD: libc::c_long = 443;
+    // SAFETY: the structure has the layout of `struct if_dqblk`, up to its end.
+    ret(unsafe { libc::syscall(SYS_QUOTACTL_FD, dir, what << 8 | kind, id, q as *mut Quota) })
+}
+
+/// What the user (`kind` 0) or project (2) has on the file system of `dir`.
+pub fn quota(dir: i32, kind: u32, id: u32) -> Result<Quota, i32> {
+    let mut q = Quota::default();
+    quotactl(dir, 0x0080_0007, kind, id, &mut q)?;
+    Ok(q)
+}
+
+/// Limits of space in KiB and of inodes; 0 is none.
+pub fn set_quota(dir: i32, kind: u32, id: u32, most_space: u64, most_inodes: u64) -> Res {
+    let mut q = Quota {
+        most_space,
+        most_inodes,
+        valid: 1 | 4,
+        ..Quota::default()
+    };
+    quotactl(dir, 0x0080_0008, kind, id, &mut q)
 }
 
 /// Waits for a child: its exit status, or `None` if it was killed.

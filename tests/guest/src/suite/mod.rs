@@ -35,6 +35,7 @@ mod data_only;
 mod differential;
 mod etxtbsy;
 mod export;
+mod faults;
 mod file_flags;
 mod foreign;
 mod fuse_lower;
@@ -159,6 +160,7 @@ const TABLES: &[&[Case]] = &[
     known_bugs::TESTS,
     syzkaller::TESTS,
     differential::TESTS,
+    faults::TESTS,
     tables::TESTS,
     selinux::TESTS,
     apparmor::TESTS,

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The disk below all layers refuses a request of the operation, one after the other.
+//!
+//! The file system is mounted so that every change is on the disk before the call returns (`sync`,
+//! `wsync`): each change that the operation makes in the upper or in the workdir has requests of
+//! its own, and so has each place at which it reads what is not cached. Rounds, by turns: ext4 and
+//! xfs, one request fails; the same, but it and all after it; the same two as file systems are
+//! mounted usually, where what fails are the reads, what the overlay itself synchronizes, and the
+//! changes that come with it. A file system that cannot write its journal any more is read-only or
+//! shut down from that step on.
+//!
+//! Then the disk works again. If the file system still takes changes, the tree is as before or as
+//! after, and the operation succeeds. In any case it can be unmounted, is mended as at boot, and
+//! mounted again: the tree is as before or as after, the workdir is empty, the operation succeeds,
+//! and the other module sees the same. The kernel's own overlay gives the same errno at the same
+//! step.
+
+use fuzz::snapshot::{differences, Tree};
+
+use crate::disk::{Fault, Volume, MNT};
+use crate::lab::{state, Lab};
+use crate::report::Report;
+use crate::scenario::{Scenario, When};
+use crate::Args;
+
+/// More requests than any operation makes.
+const MOST: u64 = 400;
+
+fn e(what: &str) -> impl Fn(i32) -> String + '_ {
+    move |e| format!("{what}: errno {e}")
+}
+
+pub fn lab(s: &Scenario) -> Lab {
+    Lab::new(&format!("{MNT}/lab"), false, s)
+}
+
+/// The volumes on which the layers are, one for each file system: `sync`, those on which
+/// everything is synchronized at once.
+pub fn volume(fs: &str, sync: bool) -> Result<Volume, String> {
+    let options = match (fs, sync) {
+        ("xfs", true) => "wsync,sync,dirsync",
+        ("xfs", false) => "inode64",
+        (_, true) => "sync,dirsync,errors=remount-ro,commit=600,noinit_itable",
+        _ => "errors=remount-ro,commit=600,noinit_itable",
+    };
+    Volume::new(fs, "", options, || {
+        lab(&crate::scenario::SCENARIOS[0]).build()
+    })
+}
+
+/// Nothing but the operation shall be written meanwhile.
+pub fn quiet() {
+    let _ = std::fs::write("/proc/sys/vm/dirty_writeback_centisecs", "0");
+    let _ = std::fs::write("/proc/sys/fs/xfs/xfssyncd_centisecs", "720000");
+}
+
+/// Fresh layers, mounted, ready for the operation.
+pub fn prepare(v: &mut Volume, lab: &mut Lab, s: &Scenario, ty: &str) -> Result<(), String> {
+    v.fresh()?;
+    if s.when != When::Mount {
+        lab.mount(ty).map_err(e("mount"))?;
+        (s.before)(&lab.mnt()).map_err(e("preparation"))?;
+    }
+    v.sync().map_err(e("sync")).map(drop)
+}
+
+/// The trees before and after the operation, without faults.
+pub fn clean(v: &mut Volume, s: &Scenario, ty: &str) -> Result<[Tree; 2], String> {
+    let mut lab = lab(s);
+    prepare(v, &mut lab, s, ty).map_err(|e| format!("without faults: {e}"))?;
+    if s.when == When::Mount {
+        lab.mount(ty).map_err(e("without faults: mount"))?;
+    }
+    let before = lab.merged();
+    (s.op)(&lab.mnt()).map_err(e("without faults: operation"))?;
+    let after = lab.merged();
+    lab.umount().map_err(e("umount"))?;
+    Ok([before, after])
+}
+
+/// What came of one fault on one type.
+#[derive(PartialEq, Eq)]
+struct Outcome {
+    result: String,
+    /// What the file system did: goes on, or not.
+    alive: bool,
+    /// What was there when the disk worked again.
+    state: &'static str,
+}
+
+impl Outcome {
+    fn text(&self) -> String {
+        let fs = if self.alive { "" } else { ", file system down" };
+        format!("{}, {}{fs}", self.result, self.state)
+    }
+}
+
+/// `None` if the operation was through before it came to the fault.
+fn one(
+    v: &mut Volume,
+    s: &Scenario,
+    ty: &str,
+    fault: Fault,
+    trees: &[Tree; 2],
+) -> Result<Option<Outcome>, String> {
+    let mut lab = lab(s);
+    prepare(v, &mut lab, s, ty)?;
+    let at = lab.mnt();
+    v.disk.set(fault);
+    let r = match s.when {
+        When::Mount => lab.mount(ty),
+        _ => (s.op)(&at),
+    };
+    // Where not everything is synchronized at once, the rest is now.
+    let late = v.sync();
+    let count = v.disk.set(Fault::None);
+    let n = match fault {
+        Fault::One(n) | Fault::From(n) => n,
+        _ => 0,
+    };
+    if count < n {
+        lab.down()?;
+        return match r.and(late) {
+            Ok(_) => Ok(None),
+            Err(e) => Err(format!("errno {e}, but nothing failed")),
+        };
+    }
+    let result = r.map_or_else(|e| format!("errno {e}"), |_| "ok".into());
+    let alive = v.is_alive();
+    if alive {
+        if r.is_err() && s.when == When::Mount {
+            lab.mount(ty).map_err(e("mounting again"))?;
+        }
+        state(s, &lab.merged(), trees).map_err(|d| format!("{result}, and it is {d}"))?;
+        if r.is_err() {
+            (s.op)(&at).map_err(e("the operation tried again at once"))?;
+            let d = differences(&trees[1], &lab.merged(), ["wanted", "now"]);
+            if !d.is_empty() {
+                return Err(format!("{result}, tried again at once: {}", d.join("\n  ")));
+            }
+        }
+    }
+    lab.down()?;
+    v.repair()?;
+    lab.mount(ty).map_err(e("mounting once more"))?;
+    let tree = lab.merged();
+    let state = state(s, &tree, trees).map_err(|d| format!("{result}, mended, it is {d}"))?;
+    if tree != trees[1] {
+        (s.op)(&at).map_err(e("the operation tried again"))?;
+    }
+    let tree = lab.merged();
+    let d = differences(&trees[1], &tree, ["wanted", "now"]);
+    if !d.is_empty() {
+        return Err(format!("{result}, tried again: {}", d.join("\n  ")));
+    }
+    lab.down()?;
+    lab.same_for_other(ty, &tree)?;
+    Ok(Some(Outcome {
+        result,
+        alive,
+        state,
+    }))
+}
+
+/// Overlay_rs fails where the kernel's own overlay takes what it cannot read for absent.
+fn accepted(theirs: &Outcome, ours: &Outcome) -> bool {
+    theirs.result == "ok" && ours.result == "errno 5"
+}
+
+pub fn run(a: &Args) -> Result<Report, String> {
+    quiet();
+    let mut report = Report::new("io", "cases", a);
+    let mut volume_of: Option<(u64, Volume)> = None;
+    let fs_count = a.fs.len() as u64;
+    'all: while let Some((seed, s, round)) = report.next(a) {
+        if round >= 4 * fs_count {
+            println!("every step of every operation had its error");
+            report.unfinished();
+            break;
+        }
+        if s.when == When::Unmount
+            || (s.reads && s.when != When::Mount)
+            || s.options.contains("volatile")
+        {
+            continue;
+        }
+        let (fs, kind) = (&a.fs[(round % fs_count) as usize], round / fs_count);
+        if volume_of.as_ref().is_none_or(|(r, _)| *r != round) {
+            drop(volume_of.take());
+            volume_of = Some((round, volume(fs, kind < 2)?));
+        }
+        let Some((_, v)) = &mut volume_of else { break };
+        let mut base = Vec::new();
+        for ty in &a.types {
+            match clean(v, s, ty) {
+                Ok(t) => base.push(t),
+                Err(e) => {
+                    report.finding(&format!("{} on {ty}, {fs}: {e}", s.name));
+                    // What is still mounted would spoil the rest.
+                    break 'all;
+                }
+            }
+        }
+        for n in 1..=MOST {
+            if report.is_over() {
+                report.unfinished();
+                break 'all;
+            }
+            let fault = if kind % 2 == 0 {
+                Fault::One(n)
+            } else {
+                Fault::From(n)
+            };
+            let what = format!("seed {seed}: {} on {fs} (kind {kind}), {fault:?}", s.name);
+            let mut seen = Vec::new();
+            for (ty, trees) in a.types.iter().zip(&base) {
+                let at = format!("{what}, {ty}");
+                match one(v, s, ty, fault, trees) {
+                    Ok(o) => {
+                        if let Some(o) = &o {
+                            if a.trace {
+                                println!("{at}: {}", o.text());
+                            }
+                            report.point(ty, &o.text());
+                        }
+                        seen.push(o);
+                    }
+                    Err(e) => {
+                        report.point(ty, "wrong");
+                        report.finding(&format!("{at}: {e}"));
+                        let _ = lab(s).umount();
+                    }
+                }
+                report.check_log(&at);
+            }
+            match &seen[..] {
+                [Some(x), Some(y)] if x != y && !accepted(x, y) => report.finding(&format!(
+                    "{what}: {} {}, {} {}",
+                    a.types[0],
+                    x.text(),
+                    a.types[1],
+                    y.text()
+                )),
+                _ if !seen.is_empty() && seen.iter().all(Option::is_none) => {
+                    if a.trace {
+                        println!("{what}: {} requests", n - 1);
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(report)
+}
