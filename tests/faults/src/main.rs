@@ -11,6 +11,7 @@
 //! ovl-faults crash  [--fs F]   the upper as a crash would have left it, at every flush of the disk
 //!     --seed N      the first scenario        --seconds N   how long
 //!     --only A,=B   only such scenarios       --rounds 0,1  only such rounds
+//!     --every N     only every n-th step of io and signals, limit of quota
 //!     --trace       every point
 //! ```
 //! Each works through the scenarios of `scenario.rs`; a seed is a number of one, counted on through
@@ -46,6 +47,7 @@ pub struct Args {
     pub fs: Vec<String>,
     pub only: Option<String>,
     pub rounds: Option<Vec<u64>>,
+    pub every: usize,
     pub trace: bool,
 }
 
@@ -60,6 +62,7 @@ fn args() -> Result<(String, Args), String> {
         fs: list("ext4,xfs".into()),
         only: None,
         rounds: None,
+        every: 1,
         trace: false,
     };
     while let Some(k) = it.next() {
@@ -79,6 +82,7 @@ fn args() -> Result<(String, Args), String> {
                         .collect::<Result<_, _>>()?,
                 );
             }
+            "--every" => a.every = num(val()?)?.max(1) as usize,
             "--trace" => a.trace = true,
             _ => return Err(format!("unknown argument {k}")),
         }

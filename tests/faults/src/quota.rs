@@ -232,7 +232,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
             continue;
         }
         for make in [Limit::Inodes as fn(u64) -> Limit, Limit::Blocks] {
-            for k in 0..MOST {
+            for k in (0..MOST).step_by(a.every) {
                 if report.is_over() {
                     report.unfinished();
                     break 'all;

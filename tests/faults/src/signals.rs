@@ -171,7 +171,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
                 }
             }
         }
-        for n in 1..=MOST {
+        for n in (1..=MOST).step_by(a.every) {
             if report.is_over() {
                 report.unfinished();
                 break 'all;

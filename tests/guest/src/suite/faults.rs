@@ -23,6 +23,8 @@ fn campaign(t: &T, name: &str, only: &str, rounds: &str, least: u64) -> R {
     let mut c = Command::new(&faults);
     c.args([name, "--type", "overlay,overlay_rs", "--seconds", "600"]);
     c.args(["--fs", &t.fs, "--only", only, "--rounds", rounds]);
+    // Of the steps and limits, some.
+    c.args(["--every", "5"]);
     let out = f::ctx(c.output(), "run", &faults)?;
     let text = String::from_utf8_lossy(&out.stdout);
     let said = String::from_utf8_lossy(&out.stderr);
@@ -34,7 +36,7 @@ fn campaign(t: &T, name: &str, only: &str, rounds: &str, least: u64) -> R {
 }
 
 fn disk_refuses_a_request(t: &T) -> R {
-    campaign(t, "io", "=rename-lower", "0", 20)
+    campaign(t, "io", "=rename-lower", "0", 10)
 }
 
 fn owner_may_have_no_more(t: &T) -> R {
@@ -48,9 +50,9 @@ fn owner_may_have_no_more(t: &T) -> R {
 }
 
 fn signal_at_each_step(t: &T) -> R {
-    campaign(t, "signals", "=rename-lower", "0", 20)
+    campaign(t, "signals", "=rename-lower", "0", 10)
 }
 
 fn signal_while_another_copies_up(t: &T) -> R {
-    campaign(t, "signals", "=open-truncate", "3", 10)
+    campaign(t, "signals", "=open-truncate", "3", 6)
 }
