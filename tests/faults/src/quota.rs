@@ -95,6 +95,8 @@ impl Quotas {
 
     fn set(&self, who: Who, limit: Limit) -> Res {
         let (kind, id) = who.quota();
+        // What was removed on xfs counts until it gets round to it.
+        own::freeze_and_thaw(self.0)?;
         let has = own::quota(self.0, kind, id)?;
         // All of them have something; a limit of 0 would be none.
         if has.inodes == 0 {
