@@ -39,23 +39,29 @@ pod() {
 }
 # What a container wrote becomes a layer, and that is mounted, to read and to write.
 ctr_commit() {
-	quiet ctr container rm --keep-snapshot w1
+	local m
 	quiet ctr snapshots commit ovl-done w1
+	# What nothing refers to goes when something else is removed.
+	quiet ctr snapshots label ovl-done containerd.io/gc.root=now
 	mkdir -p /mnt/ext4/cm
 	# By mount(2), as containerd mounts: fsconfig(2) takes no option of that length.
 	export LIBMOUNT_FORCE_MOUNT2=always
 	quiet ctr snapshots view ovl-view ovl-done
-	sh -ec "$(ctr snapshots mounts /mnt/ext4/cm ovl-view)"
+	quiet ctr snapshots label ovl-view containerd.io/gc.root=now
+	m=$(ctr snapshots mounts /mnt/ext4/cm ovl-view)
+	sh -ec "$m"
 	"$here/images.py" tree /mnt/ext4/cm
 	umount /mnt/ext4/cm
 	quiet ctr snapshots prepare ovl-next ovl-done
-	sh -ec "$(ctr snapshots mounts /mnt/ext4/cm ovl-next)"
+	m=$(ctr snapshots mounts /mnt/ext4/cm ovl-next)
+	sh -ec "$m"
 	chroot /mnt/ext4/cm /bin/sh -c 'rm -r /a /many; echo x >/x; cat /new; ls /'
 	umount /mnt/ext4/cm
 	ctr snapshots diff ovl-next | zcat -f | "$here/images.py" tar -
 	quiet ctr snapshots rm ovl-view
 	quiet ctr snapshots rm ovl-next
 	quiet ctr snapshots rm ovl-done
+	quiet ctr container rm --keep-snapshot w1
 }
 ctr_export() { quiet ctr image export /tmp/exported.tar $ctr_img && tar -tf /tmp/exported.tar | sort && rm /tmp/exported.tar; }
 ctr_exec() {

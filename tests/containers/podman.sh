@@ -71,18 +71,25 @@ nested() {
 	rm -rf /mnt/ext4/nested
 }
 # A machine is switched over: what was made on the other module is used on this one, and back.
+switch_to() { # overlay|overlay_rs
+	quiet podman stop -a
+	quiet podman umount -a
+	# podman's own end of a container comes after that of its process.
+	for _ in {1..60}; do grep -q ' - overlay ' /proc/self/mountinfo || break; sleep 0.5; done
+	serve "$1"
+}
 across() {
 	local other=overlay_rs
 	[ "$type" = overlay ] || other=overlay
-	serve $other
+	switch_to $other
 	quiet podman load -i "$images/test.tar"
 	quiet "${run[@]}" --name a1 $img /change
-	serve "$type"
+	switch_to "$type"
 	podman diff a1 | sort
 	quiet podman commit -q a1 localhost/ovl/across:1
 	"${run[@]}" --rm localhost/ovl/across:1 /list
 	quiet "${run[@]}" --name a2 localhost/ovl/across:1 sh -c 'rm -r /a /etc/added; mv /opq2/new /etc/keep; echo x >>/big'
-	serve $other
+	switch_to $other
 	podman diff a2 | sort
 	podman export a2 | "$here/images.py" tar -
 	"${run[@]}" --rm localhost/ovl/across:1 /list
@@ -130,7 +137,7 @@ if [ "$oci" = crun ]; then
 	case_ layers_120 layers_120
 	case_ nested nested
 	case_ made_on_the_other_module across
-	serve "$type"
+	[ ! -e "$out/$type/podman.made_on_the_other_module" ] || switch_to "$type"
 fi
 case_ remove removes
 unset oci
