@@ -116,7 +116,7 @@ tables() {
 			n=$((n + 1))
 			[ "$intree" != ok ] || ok=$((ok + 1))
 			[ "$ours" != ok ] || line=$((line + 1))
-			if [ "$same" = yes ]; then alike=$((alike + 1)); fi
+			if [ "$intree$ours$same" = okokyes ]; then alike=$((alike + 1)); fi
 			list+="${list:+, }$name"
 			if [ "$intree$ours$same" != okokyes ]; then list+=" (overlay $intree, overlay_rs $ours, the same: $same)"; fi
 		done < <(cases "$out/all" | awk -F'\t' -v r="$r" '$1 == r')
