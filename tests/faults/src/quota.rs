@@ -189,7 +189,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
     let mut report = Report::new("quota", "cases", a);
     let mut volume_of: Option<(u64, Volume)> = None;
     let fs_count = a.fs.len() as u64;
-    'all: while let Some((seed, s, round)) = report.next(a) {
+    while let Some((seed, s, round)) = report.next(a) {
         let who = match round / fs_count {
             0 => Who::Caller,
             1 => Who::Mounter,
@@ -235,10 +235,6 @@ pub fn run(a: &Args) -> Result<Report, String> {
         }
         for make in [Limit::Inodes as fn(u64) -> Limit, Limit::Blocks] {
             for k in (0..MOST).step_by(a.every) {
-                if report.is_over() {
-                    report.unfinished();
-                    break 'all;
-                }
                 let what = format!("{what}, {:?}", make(k));
                 let mut seen = Vec::new();
                 for (ty, trees) in a.types.iter().zip(&base) {

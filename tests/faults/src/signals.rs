@@ -172,10 +172,6 @@ pub fn run(a: &Args) -> Result<Report, String> {
             }
         }
         for n in (1..=MOST).step_by(a.every) {
-            if report.is_over() {
-                report.unfinished();
-                break 'all;
-            }
             let what = format!(
                 "seed {seed}: {} on {fs}, {who:?} gets {signal} at step {n}",
                 s.name
