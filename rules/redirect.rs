@@ -34,19 +34,21 @@ pub(crate) struct BadRedirect;
 pub(crate) enum Redirect<'a> {
     /// A path from the root of the layer: begins with `/`, has no empty component.
     Absolute(&'a [u8]),
-    /// A name in the same directory: not empty, has no `/`.
+    /// A name in the same directory: has no `/`. It is empty where the value begins with a NUL, and
+    /// then the lookup refuses it (`EACCES`).
     Relative(&'a [u8]),
 }
 
 impl<'a> Redirect<'a> {
     /// Checks the value of the xattr.
     ///
-    /// As in C the value ends at its first NUL. The names `.` and `..` pass: the lookup refuses
-    /// them, as it does for every name that does not come from the VFS.
+    /// As in C the value ends at its first NUL, but only one without any byte is empty. The names `.`,
+    /// `..` and none pass: the lookup refuses them, as it does for every name that does not come from
+    /// the VFS.
     pub(crate) fn parse(value: &'a [u8]) -> Result<Self, BadRedirect> {
         let (text, _) = bytes::split(value, 0);
         let Some(path) = text.strip_prefix(b"/") else {
-            if text.is_empty() || bytes::contains(text, b'/') {
+            if value.is_empty() || bytes::contains(text, b'/') {
                 return Err(BadRedirect);
             }
             return Ok(Self::Relative(text));

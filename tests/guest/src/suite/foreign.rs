@@ -14,6 +14,7 @@ cases! { "foreign";
     redirects_made_by_the_kernels_overlay;
     redirect_through_opaque_parent;
     malformed_redirects;
+    redirects_to_no_name;
     nofollow_refuses;
     metacopy_is_refused;
     metacopy_in_a_lower_is_refused;
@@ -187,24 +188,37 @@ fn redirect_through_opaque_parent(t: &T) -> R {
 }
 
 fn malformed_redirects(t: &T) -> R {
-    for bad in ["", "a/b", "/", "//x", "/x//y", "/x/"] {
-        let o = t.ovl()?;
-        f::mkdirs(o.low("x/y"))?;
-        f::mkdirs(o.up("d"))?;
-        f::write(o.up("ok"), "x")?;
-        redirect(o.up("d"), bad)?;
-        o.mount()?;
-        t.kmsg_since();
-        check_err!(
-            f::stat(o.m("d")),
-            EINVAL,
-            "a directory redirected to '{bad}'"
-        );
+    for bad in ["", "a/b", "/", "//x", "/x//y", "/x/", "/\0"] {
+        let o = redirected(t, bad)?;
+        check_err!(f::stat(o.m("d")), EINVAL, "redirected to {bad:?}");
         t.expect_limited_log(&["redirect"], || drop(f::stat(o.m("d"))))?;
         check_eq!(f::text(o.m("ok"))?, "x");
         o.umount()?;
     }
     Ok(())
+}
+
+/// These are redirects, but lead to no name that can be looked up. A value ends at its first NUL.
+fn redirects_to_no_name(t: &T) -> R {
+    for bad in ["\0", "\0/x", "..", ".\0x"] {
+        let o = redirected(t, bad)?;
+        check_err!(f::stat(o.m("d")), EACCES, "redirected to {bad:?}");
+        check_eq!(f::text(o.m("ok"))?, "x");
+        o.umount()?;
+    }
+    Ok(())
+}
+
+/// An upper directory with this redirect, mounted.
+fn redirected(t: &T, to: &str) -> R<Ovl> {
+    let o = t.ovl()?;
+    f::mkdirs(o.low("x/y"))?;
+    f::mkdirs(o.up("d"))?;
+    f::write(o.up("ok"), "x")?;
+    redirect(o.up("d"), to)?;
+    o.mount()?;
+    t.kmsg_since();
+    Ok(o)
 }
 
 fn nofollow_refuses(t: &T) -> R {
