@@ -53,9 +53,9 @@ print() {
 	awk -F, 'FNR > 1 {
 			k = $4 FS $3 FS $8; if (!(k in seen)) { seen[k] = 1; order[++n] = k }
 			runs[k]++; count[k] += $7; findings[k] += $9; if ($1 > date[k]) date[k] = $1 }
-		END { printf "%-14s %-26s %5s %12s %-14s %9s  %s\n", "campaign", "kernel", "runs", "count", "of", "findings", "last run"
+		END { printf "%-14s %-26s %5s %12s %-36s %9s  %s\n", "campaign", "kernel", "runs", "count", "of", "findings", "last run"
 			for (i = 1; i <= n; i++) { k = order[i]; split(k, w, FS)
-				printf "%-14s %-26s %5d %12d %-14s %9d  %s\n", w[1], w[2], runs[k], count[k], w[3], findings[k], date[k] } }' "$dir"/*.csv
+				printf "%-14s %-26s %5d %12d %-36s %9d  %s\n", w[1], w[2], runs[k], count[k], w[3], findings[k], date[k] } }' "$dir"/*.csv
 }
 
 case ${1:-print} in
