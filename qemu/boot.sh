@@ -125,6 +125,13 @@ if [ $shell = 1 ]; then
 	stty "$saved"
 else
 	timeout --foreground -k 10 "$timeout" "${qemu[@]}" </dev/null 2>"$run/qemu.log" || rc=$?
+	# Emulated, a CPU sometimes meets the breakpoint by which another one is changing the kernel's
+	# code, which ends the boot. As long as nothing of ours has run, it begins again, once.
+	if [ $rc = 0 ] && [ -z "$initrd" ] && [ ! -e "$run/job/started" ] && grep -q 'Oops: int3' "$run/console.log"; then
+		note "the emulated kernel did not come up (console: $run/console.log.1); once more"
+		mv "$run/console.log" "$run/console.log.1"
+		timeout --foreground -k 10 "$timeout" "${qemu[@]}" </dev/null 2>"$run/qemu.log" || rc=$?
+	fi
 fi
 
 # --- what came of it ---

@@ -4,11 +4,13 @@
 # runs the command of this run, then takes it all apart again and reports.
 #
 # /run/job is a directory of the host: `cmd` is the command, `env` what this
-# script has to know; `status`, `dmesg.log` and `problems` are its answers.
+# script has to know; `status`, `dmesg.log` and `problems` are its answers,
+# `started` says that the kernel came up.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 job=/run/job
 # shellcheck source=/dev/null
 . $job/env
+: >$job/started
 exec </dev/hvc0 >/dev/hvc0 2>&1
 [ "$OVL_SHELL" = 1 ] || stty -echo -opost
 umask 022
