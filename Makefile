@@ -48,7 +48,7 @@ fuzz: ## random cases on overlay and on overlay_rs, everything compared; DURATIO
 storm: ## many tasks on the same names, mounts, reloads, kills; DURATION=seconds SCENARIO=one FS= KERNEL=
 	@$(S)/storm.sh
 
-soak: ## fuzzer, storms and stress-ng in turn on the debug kernel, then a leak scan; HOURS=
+soak: ## fuzzer, damaged layers, faults, storms and stress-ng in turn on the debug kernel, then a leak scan; HOURS=
 	@$(S)/soak.sh
 
 bench: ## what operations cost on overlay_rs, overlay and the bare file system; T=group BOOTS=2 FS= TYPE= PROFILE=

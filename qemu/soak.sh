@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A long run without anybody watching: the fuzzer, the storms and stress-ng in
-# turn, in one boot of the debug kernel, until the time is over; then the
-# module goes and the kernel looks for leaks. Anything in the kernel's log
-# fails it.
+# A long run without anybody watching: the fuzzer, damaged layers, failing
+# allocations and another kind of fault, the storms and stress-ng in turn, in
+# one boot of the debug kernel, until the time is over; then the module goes
+# and the kernel looks for leaks. Any alarm in the kernel's log fails it.
 #   HOURS=N (1, may be 0.1)  KERNEL=debug|stock   SEED=FIRST-SEED of the fuzzer (the ledger's next)
 # How long, and what was done, goes into the ledger. The last line is `N passed, N failed, N skipped`, in turns.
 . "$(dirname "$0")/lib.sh"
@@ -29,9 +29,13 @@ else
 fi
 mkdir -p "$OVL_BUILD/soak"
 cp "$OVL_QEMU/soak-guest.sh" "$OVL_BUILD/tests/"
+seeds=()
+for campaign in hostile nth errors io crash quota signals eio; do
+	seeds+=("$campaign=$("$OVL_QEMU/ledger.sh" next $campaign)")
+done
 say "soak for $seconds s from seed $seed ($kernel kernel)"
 "$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 3600)) --share "$OVL_BUILD/tests:tests" "${shares[@]}" \
-	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed" | tee "$OVL_BUILD/soak.log" || rc=$?
+	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed ${seeds[*]}" | tee "$OVL_BUILD/soak.log" || rc=$?
 "$OVL_QEMU/ledger.sh" add "$kernel" "$rc" <(cat "$OVL_BUILD/soak.log"; "$OVL_QEMU/storm-sums.sh" <"$OVL_BUILD/soak.log")
 grep -E '^[0-9]+ passed, [0-9]+ failed' "$OVL_BUILD/soak.log" | tail -n 1
 exit "$rc"
