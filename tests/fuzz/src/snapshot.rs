@@ -77,7 +77,8 @@ fn attribute(name: &str, v: &[u8]) -> String {
     let last = name.rsplit('.').next().unwrap_or("");
     let private = name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
     match last {
-        "origin" | "upper" if private && v.len() > 21 => {
+        // From the sixth byte on it is the UUID's and the inode's, also in what is left of a record.
+        "origin" | "upper" if private && v.len() > 5 && !v.iter().all(u8::is_ascii_graphic) => {
             format!("handle {} {:02x?}", v.len(), &v[..5])
         }
         "uuid" if private => format!("uuid {}", v.len()),
