@@ -66,7 +66,7 @@ pub fn prepare(v: &mut Volume, lab: &mut Lab, s: &Scenario, ty: &str) -> Result<
 }
 
 /// The trees before and after the operation, without faults.
-pub fn clean(v: &mut Volume, s: &Scenario, ty: &str) -> Result<[Tree; 2], String> {
+fn clean(v: &mut Volume, s: &Scenario, ty: &str) -> Result<[Tree; 2], String> {
     let mut lab = lab(s);
     prepare(v, &mut lab, s, ty).map_err(|e| format!("without faults: {e}"))?;
     if s.when == When::Mount {
@@ -77,6 +77,21 @@ pub fn clean(v: &mut Volume, s: &Scenario, ty: &str) -> Result<[Tree; 2], String
     let after = lab.merged();
     lab.umount().map_err(e("umount"))?;
     Ok([before, after])
+}
+
+/// As [`clean`], on each type. `None` after a finding: what is still mounted would spoil the rest.
+pub fn clean_all(
+    v: &mut Volume,
+    s: &Scenario,
+    fs: &str,
+    a: &Args,
+    report: &mut Report,
+) -> Option<Vec<[Tree; 2]>> {
+    let each = |ty: &String| {
+        let trees = clean(v, s, ty);
+        trees.map_err(|e| report.finding(&format!("{} on {ty}, {fs}: {e}", s.name)))
+    };
+    a.types.iter().map(each).collect::<Result<_, _>>().ok()
 }
 
 /// What came of one fault on one type.
@@ -173,7 +188,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
     let mut report = Report::new("io", "cases", a);
     let mut volume_of: Option<(u64, Volume)> = None;
     let fs_count = a.fs.len() as u64;
-    'all: while let Some((seed, s, round)) = report.next(a) {
+    while let Some((seed, s, round)) = report.next(a) {
         if round >= 4 * fs_count {
             println!("every step of every operation had its error");
             report.unfinished();
@@ -191,17 +206,9 @@ pub fn run(a: &Args) -> Result<Report, String> {
             volume_of = Some((round, volume(fs, kind < 2)?));
         }
         let Some((_, v)) = &mut volume_of else { break };
-        let mut base = Vec::new();
-        for ty in &a.types {
-            match clean(v, s, ty) {
-                Ok(t) => base.push(t),
-                Err(e) => {
-                    report.finding(&format!("{} on {ty}, {fs}: {e}", s.name));
-                    // What is still mounted would spoil the rest.
-                    break 'all;
-                }
-            }
-        }
+        let Some(base) = clean_all(v, s, fs, a, &mut report) else {
+            break;
+        };
         for n in (1..=MOST).step_by(a.every) {
             let fault = if kind % 2 == 0 {
                 Fault::One(n)

@@ -17,7 +17,7 @@
 use fuzz::snapshot::{differences, Tree};
 
 use crate::disk::{Fault, Volume};
-use crate::io::{clean, lab, prepare, quiet, volume};
+use crate::io::{clean_all, lab, prepare, quiet, volume};
 use crate::lab::state;
 use crate::report::Report;
 use crate::scenario::{Scenario, When};
@@ -138,7 +138,7 @@ pub fn run(a: &Args) -> Result<Report, String> {
         (Who::Waiter, libc::SIGKILL),
         (Who::Waiter, libc::SIGUSR1),
     ];
-    'all: while let Some((seed, s, round)) = report.next(a) {
+    while let Some((seed, s, round)) = report.next(a) {
         let Some((who, signal)) = kinds.get((round / fs_count) as usize).copied() else {
             println!("every step of every operation had its signals");
             report.unfinished();
@@ -160,17 +160,9 @@ pub fn run(a: &Args) -> Result<Report, String> {
             volume_of = Some((round % fs_count, volume(fs, true)?));
         }
         let Some((_, v)) = &mut volume_of else { break };
-        let mut base = Vec::new();
-        for ty in &a.types {
-            match clean(v, s, ty) {
-                Ok(t) => base.push(t),
-                Err(e) => {
-                    report.finding(&format!("{} on {ty}, {fs}: {e}", s.name));
-                    // What is still mounted would spoil the rest.
-                    break 'all;
-                }
-            }
-        }
+        let Some(base) = clean_all(v, s, fs, a, &mut report) else {
+            break;
+        };
         for n in (1..=MOST).step_by(a.every) {
             let what = format!(
                 "seed {seed}: {} on {fs}, {who:?} gets {signal} at step {n}",
