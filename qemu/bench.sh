@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Measures what operations cost on overlay_rs, on overlay and on the bare file system: in a VM with one
-# CPU whose clock counts instructions, everything in memory (tests/bench). Nothing there depends on
-# the speed or the load of this machine; docs/BENCHMARK.md says what that can tell and what not.
+# Measures what operations cost on overlay_rs, on overlay and on the bare file system, and everyday ones
+# on fuse-overlayfs, its program's part included: in a VM with one CPU whose clock counts instructions,
+# everything in memory (tests/bench). Nothing there depends on the speed or the load of this machine;
+# docs/BENCHMARK.md says what that can tell and what not.
 #   T=FILTER     only groups or `group/operation`s that contain FILTER
 #   BOOTS=2      how often: two boots show how steady it is
-#   FS=tmpfs,ext4   TYPE=bare,overlay,overlay_rs   in this order
+#   FS=tmpfs,ext4   TYPE=bare,overlay,overlay_rs,fuse-overlayfs   in this order
 #   KO=FILE      another build of the module than this checkout's
 #   PROFILE=1    also where the instructions of each operation went, by function (profile.txt)
 # The table goes to $OVL_BUILD/bench/: table.md, results.csv, results.json.
@@ -23,7 +24,7 @@ rm -rf "$out"
 mkdir -p "$out"
 
 # Options of one group each, as the program in the VM takes them.
-arguments=(guest --base "${FS:-tmpfs,ext4}" --side "${TYPE:-bare,overlay,overlay_rs}")
+arguments=(guest --base "${FS:-tmpfs,ext4}" --side "${TYPE:-bare,overlay,overlay_rs,fuse-overlayfs}")
 [ -z "${T:-}" ] || arguments+=("$T")
 
 modules() { # MODULE...: their files, in the order of loading
@@ -57,13 +58,15 @@ make_initramfs() { # DEST
 		*) cat "$f" ;;
 		esac >"$d/m/$n-$(basename "$f" | sed -E 's/\.ko.*/.ko/')"
 		n=$((n + 1))
-	done < <(modules brd ext4 overlay)
+	done < <(modules brd ext4 fuse overlay)
 	cp "${KO:-$OVL_BUILD/stock/overlay_rs.ko}" "$d/m/$n-overlay_rs.ko"
 	cp "$OVL_BUILD/tests/ovl-bench" "$d/"
 	libraries "$OVL_TREE" /tests/ovl-bench "$d"
 	mkdir "$d/sbin"
 	cp -L "$guest/sbin/mkfs.ext4" "$d/sbin/"
 	libraries "$guest" /sbin/mkfs.ext4 "$d"
+	cp -L "$guest/usr/bin/fuse-overlayfs" "$d/bin/"
+	libraries "$guest" /usr/bin/fuse-overlayfs "$d"
 	# The file systems' own defaults are in there.
 	mkdir -p "$d/etc"
 	cp "$guest/etc/mke2fs.conf" "$d/etc/"

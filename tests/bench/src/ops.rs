@@ -10,13 +10,24 @@ mod mounting;
 mod readdir;
 mod tree;
 
-use crate::{sample::Bench, stage::Stage};
+use crate::{
+    sample::Bench,
+    stage::{Base, Side, Stage},
+};
 use anyhow::Result;
 
 /// Operations that share a stage.
 pub struct Group {
     pub name: &'static str,
     pub run: fn(&mut Bench, &mut Stage) -> Result<()>,
+}
+
+impl Group {
+    /// Whether it is measured there: fuse-overlayfs only with what programs do all day, on tmpfs.
+    pub fn is_for(&self, base: Base, side: Side) -> bool {
+        let everyday = ["hot", "lookup1", "readdir", "modify"];
+        side != Side::Fuse || (base == Base::Tmpfs && everyday.contains(&self.name))
+    }
 }
 
 /// All of them.

@@ -90,6 +90,7 @@ struct Row<'m> {
     bare: Option<&'m Measured>,
     overlay: Option<&'m Measured>,
     overlay_rs: Option<&'m Measured>,
+    fuse: Option<&'m Measured>,
 }
 
 impl Row<'_> {
@@ -104,6 +105,11 @@ impl Row<'_> {
 
     fn to_bare(&self) -> Option<f64> {
         Self::ratio(self.overlay_rs, self.bare)
+    }
+
+    /// Of fuse-overlayfs to this module.
+    fn of_fuse(&self) -> Option<f64> {
+        Self::ratio(self.fuse.filter(|m| m.median > 0), self.overlay_rs)
     }
 }
 
@@ -133,6 +139,7 @@ fn tables(run: &[Measured]) -> Tables<'_> {
         match measured.side.as_str() {
             "bare" => row.bare = Some(measured),
             "overlay" => row.overlay = Some(measured),
+            "fuse-overlayfs" => row.fuse = Some(measured),
             _ => row.overlay_rs = Some(measured),
         }
     }
@@ -218,7 +225,36 @@ fn markdown(tables: &Tables<'_>) -> Result<String> {
         }
         writeln!(text)?;
     }
+    text.push_str(&of_fuse(tables)?);
     Ok(text)
+}
+
+/// What was measured on fuse-overlayfs, too; nothing if that was left out.
+fn of_fuse(tables: &Tables<'_>) -> Result<String> {
+    let mut lines = String::new();
+    for ((group, base), rows) in tables {
+        for (name, row) in rows {
+            if let Some(ratio) = row.of_fuse() {
+                writeln!(
+                    lines,
+                    "| {group} on {base}: {name} | {} | {} | {} | {} | {ratio:.2} |",
+                    count(row.bare),
+                    count(row.overlay),
+                    count(row.overlay_rs),
+                    count(row.fuse)
+                )?;
+            }
+        }
+    }
+    if lines.is_empty() {
+        return Ok(lines);
+    }
+    Ok(format!(
+        "### fuse-overlayfs\n\n\
+         | operation | bare | overlay | overlay_rs | fuse-overlayfs | to overlay_rs |\n\
+         |---|--:|--:|--:|--:|--:|\n\
+         {lines}\n"
+    ))
 }
 
 fn csv(run: &[Measured]) -> Result<String> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Where an operation is measured: a fresh file system in memory, and on it nothing, the kernel's
-//! overlay, or overlay_rs. What is measured is below [`TOP`] in all three cases.
+//! overlay, overlay_rs, or fuse-overlayfs. What is measured is below [`TOP`] in all cases.
 
 use crate::sys;
 use anyhow::{bail, Context, Result};
 use std::{
     fmt, fs,
     os::unix::fs::PermissionsExt,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 /// Where everything is seen.
@@ -16,6 +16,9 @@ pub const TOP: &str = "/m";
 
 /// Where the file system with the layers is mounted.
 const BASE: &str = "/base";
+
+/// What `statfs(2)` says of a file system that is a program.
+const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
 
 /// A block device that is memory.
 const DEVICE: &str = "/dev/ram0";
@@ -36,6 +39,7 @@ pub enum Side {
     Bare,
     Overlay,
     OverlayRs,
+    Fuse,
 }
 
 impl fmt::Display for Base {
@@ -53,6 +57,7 @@ impl fmt::Display for Side {
             Self::Bare => "bare",
             Self::Overlay => "overlay",
             Self::OverlayRs => "overlay_rs",
+            Self::Fuse => "fuse-overlayfs",
         })
     }
 }
@@ -70,7 +75,7 @@ impl Base {
 impl Side {
     /// The one with this name.
     pub fn parse(name: &str) -> Result<Self> {
-        let all = [Self::Bare, Self::Overlay, Self::OverlayRs];
+        let all = [Self::Bare, Self::Overlay, Self::OverlayRs, Self::Fuse];
         all.into_iter()
             .find(|side| side.to_string() == name)
             .context("no such side")
@@ -82,6 +87,8 @@ pub struct Stage {
     pub base: Base,
     pub side: Side,
     options: Option<String>,
+    /// The program that serves it, if it is one.
+    server: Option<Child>,
 }
 
 impl Stage {
@@ -114,6 +121,7 @@ impl Stage {
             base,
             side,
             options: None,
+            server: None,
         })
     }
 
@@ -160,7 +168,9 @@ impl Stage {
     }
 
     fn mount_with(&mut self, options: String) -> Result<()> {
-        if self.is_overlay() {
+        if self.side == Side::Fuse {
+            self.serve(&options)?;
+        } else if self.is_overlay() {
             sys::mount("bench", TOP, &self.side.to_string(), 0, &options)?;
         } else {
             sys::mount(&self.upper()?, TOP, "", libc::MS_BIND, "")?;
@@ -169,18 +179,41 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts fuse-overlayfs, with those options that it has, and waits until it serves.
+    fn serve(&mut self, options: &str) -> Result<()> {
+        let known = ["lowerdir=", "upperdir=", "workdir="];
+        let known = |option: &&str| known.iter().any(|k| option.starts_with(k));
+        let options: Vec<&str> = options.split(',').filter(known).collect();
+        let server = Command::new("/bin/fuse-overlayfs")
+            .args(["-f", "-o", &options.join(","), TOP])
+            .stdout(Stdio::null())
+            .spawn()
+            .context("fuse-overlayfs")?;
+        let server = self.server.insert(server);
+        while sys::magic(TOP)? != FUSE_SUPER_MAGIC {
+            if let Some(status) = server.try_wait()? {
+                bail!("fuse-overlayfs: {status}");
+            }
+            sys::settle();
+        }
+        Ok(())
+    }
+
     /// Takes it away.
     pub fn umount(&mut self) -> Result<()> {
         if self.options.take().is_some() {
             sys::umount(TOP)?;
+            if let Some(mut server) = self.server.take() {
+                server.wait()?;
+            }
         }
         Ok(())
     }
 
     /// Mounts the same again: the overlay knows nothing, the layers' file system still does.
     pub fn remount(&mut self) -> Result<()> {
-        if let Some(options) = self.options.take() {
-            sys::umount(TOP)?;
+        if let Some(options) = self.options.clone() {
+            self.umount()?;
             sys::settle();
             self.mount_with(options)?;
         }

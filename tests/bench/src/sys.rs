@@ -76,6 +76,15 @@ pub fn umount(target: &str) -> Result<()> {
     Ok(())
 }
 
+/// The number that tells what kind of file system a directory is on.
+pub fn magic(path: &str) -> Result<i64> {
+    // SAFETY: plain numbers.
+    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
+    let at = c(path);
+    call!(statfs(at.as_ptr(), &mut fs)).with_context(|| format!("statfs {path}"))?;
+    Ok(fs.f_type)
+}
+
 /// Becomes another user as far as permissions go, or root again.
 pub fn become_user(uid: u32) -> Result<()> {
     // The raw call: there is one thread.
