@@ -50,6 +50,17 @@ pub fn refused(case: &Case, mounts: &[String]) -> bool {
     mounts.iter().all(|m| m.starts_with('E')) && entries.count() > 1
 }
 
+/// Looks at all below `theirs` that `ours` lists: a lookup may mend the origin of a directory, and a
+/// listing that ended early in-tree, for an entry that cannot be looked up, left others out.
+pub fn look_at_all(ours: &[u8], theirs: &[u8]) {
+    for (n, _, kind) in names(ours).unwrap_or_default() {
+        let theirs = join(theirs, &n);
+        if sys::stat(&theirs, false).is_ok() && kind == libc::DT_DIR {
+            look_at_all(&join(ours, &n), &theirs);
+        }
+    }
+}
+
 /// Leaves out where the trees differ because overlay_rs lists entries that cannot be looked up:
 /// those entries, and all of a directory whose listing failed in-tree for one of them.
 pub fn without_broken(mut trees: [Tree; 2], types: [&str; 2]) -> [Tree; 2] {

@@ -252,6 +252,10 @@ fn compare(
         }
     });
     let merged = [0, 1].map(|i| take(&rs[i].side.mnt, What::Merged, start));
+    if merged[0] != merged[1] {
+        let ours = usize::from(types[1] == "overlay_rs");
+        accepted::look_at_all(&rs[ours].side.mnt, &rs[1 - ours].side.mnt);
+    }
     let merged = without_broken(merged, types);
     if !trees(out, "merged tree", &merged[0], &merged[1], types) {
         return;

@@ -319,9 +319,16 @@ impl Gen<'_> {
             0..=2 => Kind::Whiteout,
             3 => Kind::Dir,
             4 => Kind::File(0, 0, 0),
+            // None leads to where both sides could make something.
             5 => Kind::Symlink(Name(
                 self.r
-                    .pick(&[&b"../outside/secret"[..], b"/", b".", b"a", b"loop"])
+                    .pick(&[
+                        &b"../outside/secret"[..],
+                        b"/none/none",
+                        b".",
+                        b"a",
+                        b"loop",
+                    ])
                     .to_vec(),
             )),
             6 => Kind::Device(*self.r.pick(&[1, 0x100, 0x103])),
