@@ -403,16 +403,14 @@ fn emit_merged(
 /// there is no other, or the caller has enough.
 #[inline(never)]
 fn emit_known<'n>(names: &'n Merged, out: &mut Emit<'_>) -> Result<Option<View<'n>>> {
-    let mut pos = out.pos();
-    for entry in names.iter_from(u64::try_from(pos).map_err(|_| EINVAL)?) {
+    for entry in names.iter_from(u64::try_from(out.pos()).map_err(|_| EINVAL)?) {
         if entry.needs_update() {
             return Ok(Some(entry));
         }
         if !entry.is_whiteout() && !out.emit(entry.name, entry.ino, entry.kind) {
             return Ok(None);
         }
-        pos = pos.checked_add(1).ok_or(EOVERFLOW)?;
-        out.set_pos(pos);
+        out.set_pos(entry.id.next_position());
     }
     Ok(None)
 }

@@ -88,7 +88,7 @@ use crate::{
 pub(crate) type Collected = Names<KVVec<Entry>, KVVec<u8>, KVVec<u32>>;
 
 /// The names of a merged directory, each with its position.
-pub(crate) type Merged = Listing<KVVec<Entry>, KVVec<u8>, KVVec<u32>>;
+pub(crate) type Merged = Listing<KVVec<Entry>, KVVec<u8>>;
 
 /// `DT_UNKNOWN`: the file system does not say what an entry is.
 const DT_UNKNOWN: u8 = FileType::Other.to_dtype();
@@ -294,20 +294,33 @@ impl MergedReader<'_> {
     fn read(&mut self, part: Part<'_>) -> Result {
         self.names.start_layer(part.lowest);
         let dir = part.path.open(self.m, O_RDONLY | O_LARGEFILE)?;
+        let of_names = self.flags(part, false, false);
         read_dir(self.m, &dir, &mut |entry| {
-            self.add(part, &entry)?;
+            let flags = match entry.name {
+                b"." => self.flags(part, true, false),
+                b".." => self.flags(part, false, true),
+                _ => of_names,
+            };
+            self.add(part, &entry, flags)?;
             Ok(true)
         })?;
         self.find_whiteouts(part.path)
     }
 
-    fn add(&mut self, part: Part<'_>, entry: &DirEntry<'_>) -> Result {
+    /// What is known about a name of a layer, whatever it is.
+    fn flags(&self, part: Part<'_>, is_dot: bool, is_dotdot: bool) -> Flags {
         let facts = EntryFacts {
-            is_dot: entry.name == b".",
-            is_dotdot: entry.name == b"..",
+            is_dot,
+            is_dotdot,
             is_upper: part.is_upper,
             dir_is_impure: self.impure,
         };
+        Flags::NONE
+            .with_if(part.is_upper, Flags::UPPER)
+            .with_if(defers_entry_ino(self.space, facts), Flags::INO_PENDING)
+    }
+
+    fn add(&mut self, part: Part<'_>, entry: &DirEntry<'_>, flags: Flags) -> Result {
         let may_be_xwhiteout = part.xwhiteouts && entry.dtype == FileType::Regular.to_dtype();
         let key = match &mut self.folder {
             Some(folder) => folder.fold(part.path, entry.name),
@@ -318,10 +331,7 @@ impl MergedReader<'_> {
             key,
             kind: entry.dtype,
             ino: entry.ino,
-            flags: Flags::NONE
-                .with_if(part.is_upper, Flags::UPPER)
-                .with_if(may_be_xwhiteout, Flags::CHECK_XWHITEOUT)
-                .with_if(defers_entry_ino(self.space, facts), Flags::INO_PENDING),
+            flags: flags.with_if(may_be_xwhiteout, Flags::CHECK_XWHITEOUT),
         })?;
         Ok(())
     }

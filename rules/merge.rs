@@ -15,12 +15,15 @@
 //! and seeks to where it was, depends on that.
 //!
 //! [`Names`] collects, and can be asked for a name. [`Names::finish`] turns it into a [`Listing`],
-//! which has positions and is smaller. Both need 24 bytes for an entry beside its name, `Listing`
-//! another 4 for the position, and `Names` 5 to 11 for finding it.
+//! which has positions and is smaller. Both need 24 bytes for an entry beside its name, and `Names` 5
+//! to 11 for finding it, and 4 for its position.
 
 #![forbid(unsafe_code)]
 
-use core::ops::Range;
+use core::{
+    cell::Cell,
+    ops::Range, //
+};
 
 use super::store::{
     NoMemory,
@@ -102,9 +105,16 @@ pub(crate) struct Entry {
     flags: Flags,
 }
 
-/// An entry's number, valid for the collection it comes from. Not a position.
+/// An entry's number, valid for the collection it comes from. In a [`Listing`] it is its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryId(u32);
+
+impl EntryId {
+    /// The position after that of this entry of a [`Listing`].
+    pub(crate) fn next_position(self) -> i64 {
+        i64::from(self.0).saturating_add(1)
+    }
+}
 
 /// A name that a layer lists.
 #[derive(Clone, Copy, Debug)]
@@ -349,11 +359,11 @@ impl<E: Store<Entry>, B: Store<u8>> Arena<E, B> {
             kind: new.kind,
             flags: new.flags.without(Flags::PLACED),
         };
-        let added = self
-            .bytes
-            .try_extend(new.name)
-            .and_then(|()| self.bytes.try_extend(key))
-            .and_then(|()| self.entries.try_push(entry));
+        let mut added = self.bytes.try_extend(new.name);
+        if !key.is_empty() {
+            added = added.and_then(|()| self.bytes.try_extend(key));
+        }
+        let added = added.and_then(|()| self.entries.try_push(entry));
         if added.is_err() {
             self.bytes.truncate(old_len);
         }
@@ -525,16 +535,14 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
     /// Ends the collection: gives every entry its position, and gives the table back.
     ///
     /// On an error everything is given up.
-    pub(crate) fn finish(mut self) -> Result<Listing<E, B, U>, NoMemory> {
+    pub(crate) fn finish(mut self) -> Result<Listing<E, B>, NoMemory> {
         for (id, entry) in IDS.zip(self.arena.entries.as_slice()) {
             if !entry.flags.contains(Flags::PLACED) {
                 self.order.try_push(id)?;
             }
         }
-        Ok(Listing {
-            arena: self.arena,
-            order: self.order,
-        })
+        arrange(self.arena.entries.as_mut_slice(), self.order.as_mut_slice());
+        Ok(Listing { arena: self.arena })
     }
 
     /// The slots to look at for a hash, all of them if need be.
@@ -616,32 +624,58 @@ impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Names<E, B, U> {
     }
 }
 
-/// The names of a directory with their positions.
-#[derive(Debug)]
-pub(crate) struct Listing<E, B, U> {
-    arena: Arena<E, B>,
-    order: U,
+/// Puts the entry with the number `order[i]` to the place `i`, for each `i`. `order` has every number
+/// once.
+fn arrange(entries: &mut [Entry], order: &mut [u32]) {
+    let entries = Cell::from_mut(entries).as_slice_of_cells();
+    let order = Cell::from_mut(order).as_slice_of_cells();
+    let place = |number: u32| {
+        let place = usize::try_from(number).ok()?;
+        Some((entries.get(place)?, order.get(place)?))
+    };
+    for ((start, entry), number) in IDS.zip(entries).zip(order) {
+        // Along the cycle that begins here, until it leads back. A place that is done leads to itself.
+        let (first, mut to, mut here) = (entry.get(), start, (entry, number));
+        while here.1.get() != start {
+            let from = here.1.replace(to);
+            let Some(there) = place(from).filter(|_| from != to) else {
+                return;
+            };
+            here.0.set(there.0.get());
+            (to, here) = (from, there);
+        }
+        here.0.set(first);
+        here.1.set(to);
+    }
 }
 
-impl<E: Store<Entry>, B: Store<u8>, U: Store<u32>> Listing<E, B, U> {
+/// The names of a directory. The number of an entry is its position.
+#[derive(Debug)]
+pub(crate) struct Listing<E, B> {
+    arena: Arena<E, B>,
+}
+
+impl<E: Store<Entry>, B: Store<u8>> Listing<E, B> {
     /// The number of positions. Whiteouts keep theirs, so that all others do too.
     pub(crate) fn len(&self) -> u64 {
-        u64::try_from(self.order.as_slice().len()).unwrap_or(u64::MAX)
+        u64::try_from(self.arena.len()).unwrap_or(u64::MAX)
     }
 
     /// The entry at this position, from 0 on; `None` is the end of the directory.
     pub(crate) fn get(&self, position: u64) -> Option<View<'_>> {
-        let id = *self.order.as_slice().get(usize::try_from(position).ok()?)?;
-        self.arena.view(EntryId(id))
+        self.arena.view(EntryId(u32::try_from(position).ok()?))
     }
 
     /// The entries from this position on, whiteouts included.
     pub(crate) fn iter_from(&self, position: u64) -> impl Iterator<Item = View<'_>> {
-        let order = usize::try_from(position)
+        let (entries, bytes) = (self.arena.entries.as_slice(), self.arena.bytes.as_slice());
+        let first = u32::try_from(position).unwrap_or(u32::MAX);
+        let rest = usize::try_from(first)
             .ok()
-            .and_then(|position| self.order.as_slice().get(position..))
-            .unwrap_or(&[]);
-        order.iter().filter_map(|&id| self.arena.view(EntryId(id)))
+            .and_then(|from| entries.get(from..));
+        (first..u32::MAX)
+            .zip(rest.unwrap_or(&[]))
+            .map(move |(id, entry)| entry.view(EntryId(id), bytes))
     }
 
     /// The entry was looked up, and is not there any more or is a whiteout.

@@ -141,6 +141,28 @@ where
     }
 }
 
+/// `filldir_t` (include/linux/fs.h), which is never null in a context that is in use.
+type FillDir = unsafe extern "C" fn(
+    *mut bindings::dir_context,
+    *const c_char,
+    c_int,
+    bindings::loff_t,
+    u64,
+    c_uint,
+) -> bool;
+
+/// Takes no entry.
+extern "C" fn refuse(
+    _ctx: *mut bindings::dir_context,
+    _name: *const c_char,
+    _len: c_int,
+    _offset: bindings::loff_t,
+    _ino: u64,
+    _dtype: c_uint,
+) -> bool {
+    false
+}
+
 /// The user's side of a readdir: where the entries of our directory go.
 ///
 /// # Invariants
@@ -149,6 +171,8 @@ where
 /// uses it for `'a`.
 pub(crate) struct Emit<'a> {
     ctx: *mut bindings::dir_context,
+    /// That of `ctx`.
+    actor: FillDir,
     _lent: PhantomData<&'a mut bindings::dir_context>,
 }
 
@@ -161,6 +185,8 @@ impl Emit<'_> {
     pub(super) unsafe fn from_raw(ctx: *mut bindings::dir_context) -> Self {
         Self {
             ctx,
+            // SAFETY: the context is live.
+            actor: unsafe { (*ctx).actor }.unwrap_or(refuse),
             _lent: PhantomData,
         }
     }
@@ -171,14 +197,10 @@ impl Emit<'_> {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
-        // SAFETY: by the type invariant.
-        let Some(actor) = (unsafe { (*self.ctx).actor }) else {
-            return false;
-        };
         let (pos, dtype) = (self.pos(), c_uint::from(dtype) & bindings::S_DT_MASK);
         // SAFETY: as above; the actor gets its own context and copies the name
         // (include/linux/fs.h, dir_emit()).
-        unsafe { actor(self.ctx, name.as_ptr().cast(), len, pos, ino, dtype) }
+        unsafe { (self.actor)(self.ctx, name.as_ptr().cast(), len, pos, ino, dtype) }
     }
 
     /// The position of the directory stream.

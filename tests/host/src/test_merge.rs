@@ -15,7 +15,7 @@ use crate::store::NoMemory;
 use crate::support::{cases, Faults, Random, VecStore};
 
 type TestNames = Names<VecStore<Entry>, VecStore<u8>, VecStore<u32>>;
-type TestListing = Listing<VecStore<Entry>, VecStore<u8>, VecStore<u32>>;
+type TestListing = Listing<VecStore<Entry>, VecStore<u8>>;
 
 const SEED: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
 
