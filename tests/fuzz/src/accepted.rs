@@ -92,6 +92,16 @@ pub fn without_broken(mut trees: [Tree; 2], types: [&str; 2]) -> [Tree; 2] {
     trees
 }
 
+/// What both modules answer otherwise than the upper alone: flags are kept for files and directories;
+/// for a device they have none.
+pub fn only_bare(alone: &Runner<'_>, op: &Op) -> bool {
+    let (Op::GetFlags { fd } | Op::SetFlags { fd, .. }) = op else {
+        return false;
+    };
+    let opened = alone.fds[*fd as usize % 6].map(sys::fstat);
+    matches!(opened, Some(Ok(s)) if ![libc::S_IFREG, libc::S_IFDIR].contains(&(s.st_mode & libc::S_IFMT)))
+}
+
 /// A result, or the line of a tree, without what an overlay has otherwise than its upper alone: the
 /// number of links of its root, which a mount marks, too.
 pub fn plain(op: Option<&Op>, text: &str) -> String {
