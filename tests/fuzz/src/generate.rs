@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a seed to a case. Paths come from few names, so that operations meet each other and what
 //! is in the layers; now and then a name is odd.
+//!
+//! What comes next depends on what the last operations did ([`Plan::learn`]). A crate for property
+//! tests, as the rules on the host have, makes its whole input first: most of a long sequence would
+//! fail with `ENOENT`.
 
 mod operation;
 mod paths;
