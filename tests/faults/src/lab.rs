@@ -142,6 +142,15 @@ impl Lab {
         r
     }
 
+    /// Takes the mark of a volatile mount away, as whoever mounts it again has to. A mount that fails
+    /// after it left the mark does not take it back, in-tree neither.
+    pub fn forget_volatile(&self) {
+        let at = |rel: &str| self.at(&format!("work/work/incompat{rel}"));
+        let _ = sys::unlink(&at("/volatile/dirty"));
+        let _ = sys::rmdir(&at("/volatile"));
+        let _ = sys::rmdir(&at(""));
+    }
+
     /// What the mount shows. Times of the kernel's are not compared, nor link counts of directories,
     /// which change when they are copied up.
     pub fn merged(&self) -> Tree {

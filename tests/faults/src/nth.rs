@@ -107,6 +107,7 @@ fn point(
         When::Mount => {
             let (r, hit) = nth.run(n, || lab.mount(ty));
             if r.is_err() {
+                lab.forget_volatile();
                 lab.mount(ty).map_err(e("mounting again"))?;
             }
             (r, hit)
