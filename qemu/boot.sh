@@ -11,6 +11,8 @@
 #     --ko FILE|none         which module ($OVL_BUILD/KERNEL/overlay_rs.ko)
 #     --share DIR:NAME       a directory of the host at /mnt/share/NAME, read-only; DIR:NAME:rw to write
 #     --mem MIB --cpus N --timeout SECONDS
+#     --seconds              a second is one: with other work on the machine, the VM may take its CPU's
+#                            clock for slower than it is; this one is slower to read
 #     --append "ARGS"        more arguments for the kernel
 #     --allow-warnings       do not fail for what the kernel log says
 #     --no-unload            do not unload the module at the end
@@ -36,6 +38,7 @@ while [ $# -gt 0 ]; do
 	--mem) mem=$2; shift ;;
 	--cpus) cpus=$2; shift ;;
 	--timeout) timeout=$2; shift ;;
+	--seconds) append="$append clocksource=hpet" ;;
 	--append) append="$append $2"; shift ;;
 	--allow-warnings) warnings=1 ;;
 	--no-unload) unload=0 ;;

@@ -34,7 +34,7 @@ for campaign in hostile nth errors io crash quota signals eio; do
 	seeds+=("$campaign=$("$OVL_QEMU/ledger.sh" next $campaign)")
 done
 say "soak for $seconds s from seed $seed ($kernel kernel)"
-"$OVL_QEMU/boot.sh" --kernel "$kernel" --timeout $((seconds + 3600)) --share "$OVL_BUILD/tests:tests" "${shares[@]}" \
+"$OVL_QEMU/boot.sh" --kernel "$kernel" --seconds --timeout $((seconds + 3600)) --share "$OVL_BUILD/tests:tests" "${shares[@]}" \
 	--share "$OVL_BUILD/soak:out:rw" "bash /mnt/share/tests/soak-guest.sh $seconds $seed ${seeds[*]}" | tee "$OVL_BUILD/soak.log" || rc=$?
 "$OVL_QEMU/ledger.sh" add "$kernel" "$rc" <(cat "$OVL_BUILD/soak.log"; "$OVL_QEMU/storm-sums.sh" <"$OVL_BUILD/soak.log")
 grep -E '^[0-9]+ passed, [0-9]+ failed' "$OVL_BUILD/soak.log" | tail -n 1

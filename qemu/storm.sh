@@ -23,7 +23,7 @@ esac
 say "storms of $seconds s each ($kernel kernel)"
 log=$OVL_BUILD/storm.log rc=0
 # Short grace periods: more rounds, and nothing lives on by chance.
-"$OVL_QEMU/boot.sh" --kernel "$kernel" --cpus "${CPUS:-2}" --timeout $((seconds * 30 + 1800)) --share "$OVL_BUILD/tests:tests" \
+"$OVL_QEMU/boot.sh" --kernel "$kernel" --seconds --cpus "${CPUS:-2}" --timeout $((seconds * 30 + 1800)) --share "$OVL_BUILD/tests:tests" \
 	"echo 1 >/sys/kernel/rcu_expedited
 	/mnt/share/tests/ovl-tests --storm $seconds --fs ${FS:-tmpfs,ext4} --type ${TYPE:-overlay_rs} ${SCENARIO:-}" |
 	tee "$log" || rc=$?
