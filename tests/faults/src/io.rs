@@ -17,8 +17,9 @@
 
 use fuzz::snapshot::{differences, Tree};
 
+use crate::crash::without_data;
 use crate::disk::{Fault, Volume, MNT};
-use crate::lab::{state, Lab};
+use crate::lab::{state, Lab, UNDER_WAY};
 use crate::report::Report;
 use crate::scenario::{Scenario, When};
 use crate::Args;
@@ -160,7 +161,23 @@ fn one(
     v.repair()?;
     lab.mount(ty).map_err(e("mounting once more"))?;
     let tree = lab.merged();
-    let state = state(s, &tree, trees).map_err(|d| format!("{result}, mended, it is {d}"))?;
+    let bare = without_data(&tree);
+    let state = match state(s, &tree, trees) {
+        // The operation was done, and writing its data failed when it was synchronized.
+        Err(_) if r.is_ok() && late.is_err() && trees.iter().any(|t| without_data(t) == bare) => {
+            UNDER_WAY
+        }
+        state => state.map_err(|d| format!("{result}, mended, it is {d}"))?,
+    };
+    if state == UNDER_WAY {
+        // Contents that were lost do not come back.
+        lab.down()?;
+        return Ok(Some(Outcome {
+            result,
+            alive,
+            state,
+        }));
+    }
     if tree != trees[1] {
         (s.op)(&at).map_err(e("the operation tried again"))?;
     }

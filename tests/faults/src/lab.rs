@@ -238,6 +238,9 @@ impl Lab {
     }
 }
 
+/// The [`state`] of what was written, but not synchronized.
+pub const UNDER_WAY: &str = "contents under way";
+
 /// Which of the trees before and after the operation this one is.
 pub fn state(s: &Scenario, tree: &Tree, trees: &[Tree; 2]) -> Result<&'static str, String> {
     let bare = without_data(tree);
@@ -245,8 +248,7 @@ pub fn state(s: &Scenario, tree: &Tree, trees: &[Tree; 2]) -> Result<&'static st
         (true, true) => "no change",
         (true, _) => "before",
         (_, true) => "after",
-        // What was written, but not synchronized.
-        _ if s.writes() && trees.iter().any(|t| without_data(t) == bare) => "contents under way",
+        _ if s.writes() && trees.iter().any(|t| without_data(t) == bare) => UNDER_WAY,
         _ => {
             return Err(format!(
                 "neither as before nor as after: {}",
