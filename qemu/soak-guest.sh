@@ -90,9 +90,12 @@ fuzz() {
 damaged() {
 	campaign hostile $bin/ovl-fuzz --hostile --ops 12 --seconds "$(atmost 60)" --fs fresh,ext4,xfs --lower-fs fresh,tmpfs --out /mnt/share/out
 }
-# The faults of one kind.
+# The faults of one kind. Where each step has a disk of its own, an operation is not cut short, and
+# takes a quarter of an hour: there every tenth step.
 fault() { # CAMPAIGN
-	campaign "$1" $bin/ovl-faults "$1" --seconds "$(atmost 60)" --type overlay_rs
+	local every=1
+	case $1 in io | quota | signals) every=10 ;; esac
+	campaign "$1" $bin/ovl-faults "$1" --seconds "$(atmost 60)" --type overlay_rs --every $every
 }
 storms() {
 	$bin/ovl-tests --storm "$(atmost 60)" --fs "${uppers[turn % ${#uppers[@]}]}" --type overlay_rs --timeout 1800 |
