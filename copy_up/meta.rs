@@ -44,7 +44,8 @@ use crate::{
         mount::{
             RealPath,
             Upper,
-            UpperWrite, //
+            UpperWrite,
+            CHANGES, //
         },
         stat::{
             fsflag::{
@@ -179,8 +180,9 @@ pub(super) fn restore_caps(
 /// Copies the xattrs of an object of any layer to an object of the upper, all but our own.
 ///
 /// ACLs are translated if the layer's mount maps ids. An xattr that the upper refuses as a kind
-/// (`EOPNOTSUPP`) is left out, unless it is an ACL or belongs to a security module. `EIO` if the
-/// list of names or a value changes while it is read.
+/// (`EOPNOTSUPP`) is left out, unless it is an ACL or belongs to a security module; so is one that
+/// goes away meanwhile. `EIO` if a value changes while it is read, `ERANGE` if the list of names
+/// keeps growing.
 pub(crate) fn copy_xattr(
     ms: &MountState,
     m: &Mounter<'_>,
@@ -229,15 +231,33 @@ fn copy_one_xattr(
     if let Some(kind) = AclKind::from_name(bytes) {
         return copy_acl(m, w, from, to, kind);
     }
-    let len = match read_value(m, from, name, value) {
-        // An empty one reads as invalid and gives no capability.
-        Err(error) if bytes == CAPS && is_no_capability(error) => return Ok(()),
-        other => other?,
+    let mut more_tries = CHANGES;
+    let len = loop {
+        match read_value(m, from, name, value) {
+            // An empty one reads as invalid and gives no capability.
+            Err(error) if bytes == CAPS && is_no_capability(error) => return Ok(()),
+            // It was listed; it may have been removed since then, or even be back by now.
+            Err(error) if error == ENODATA && more_tries > 0 => {
+                if !is_listed(m, from, bytes)? {
+                    return Ok(());
+                }
+                more_tries = more_tries.saturating_sub(1);
+            }
+            other => break other?,
+        }
     };
     match w.set_xattr(m, to, name, value.get(..len).ok_or(EIO)?, 0) {
         Err(error) if error == EOPNOTSUPP && !bytes.starts_with(b"security.") => Ok(()),
         other => other,
     }
+}
+
+/// Is there an xattr of this name in the list?
+#[cold]
+fn is_listed(m: &Mounter<'_>, from: RealPath<'_>, wanted: &[u8]) -> Result<bool> {
+    let mut names = KVVec::new();
+    from.listxattr(m, &mut names)?;
+    Ok(names.split(|&byte| byte == 0).any(|name| name == wanted))
 }
 
 /// What reading file capabilities says if there are none.

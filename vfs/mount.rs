@@ -16,7 +16,8 @@ mod unmount;
 pub(crate) use self::{
     real_path::{
         LinkText,
-        RealPath, //
+        RealPath,
+        CHANGES, //
     },
     unmount::Unmounting, //
 };

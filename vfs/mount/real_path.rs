@@ -50,6 +50,9 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+/// How often the attributes of an object may change while they are read, before that is an error.
+pub(crate) const CHANGES: u8 = 8;
+
 /// The text of a symbolic link, with what its filesystem needs to keep it.
 pub(crate) struct LinkText {
     text: *const kernel::ffi::c_char,
@@ -274,15 +277,29 @@ impl<'a> RealPath<'a> {
     }
 
     /// The names of the extended attributes, each ended by a NUL, into `out`.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` if the list keeps growing under our hands, `ENOMEM`, what the layer fails with.
     pub(crate) fn listxattr(&self, m: &Mounter<'_>, out: &mut KVVec<u8>) -> Result<usize> {
-        let len = self.listxattr_raw(m, &mut [])?;
-        store::set_len(out, len)?;
-        if len == 0 {
-            return Ok(0);
+        // An overlay as the layer marks a directory while something in it is copied up: the list
+        // may have become longer since its size was asked for.
+        for _ in 0..CHANGES {
+            let len = self.listxattr_raw(m, &mut [])?;
+            store::set_len(out, len)?;
+            if len == 0 {
+                return Ok(0);
+            }
+            match self.listxattr_raw(m, out) {
+                Ok(n) => {
+                    out.truncate(n);
+                    return Ok(n);
+                }
+                Err(e) if e == ERANGE => {}
+                Err(e) => return Err(e),
+            }
         }
-        let n = self.listxattr_raw(m, out)?;
-        out.truncate(n);
-        Ok(n)
+        Err(ERANGE)
     }
 
     /// May the mounter access the object so (`MAY_*`)?

@@ -27,6 +27,8 @@ cases! { "concurrency";
     lookup_of_what_comes_and_goes;
     drop_caches_during_work;
     xattr_and_chmod_race;
+    attributes_that_change_during_copy_up;
+    marks_of_an_inner_overlay_during_copy_up;
 }
 
 /// Runs the jobs in one thread each, and fails with the first failure.
@@ -52,6 +54,15 @@ pub fn may<T>(r: R<T>, allowed: &[i32]) -> R<Option<T>> {
         Ok(v) => Ok(Some(v)),
         Err(e) if crate::check::Errno::errno(&e).is_some_and(|n| allowed.contains(&n)) => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+/// What in-tree a copy-up fails with if the list of attributes grows, or one of them is removed,
+/// while it copies them. Of overlay_rs nothing is passed over.
+pub fn of_changing_attributes(t: &T) -> &'static [i32] {
+    match t.intree() {
+        true => &[libc::ERANGE, libc::ENODATA],
+        false => &[],
     }
 }
 
@@ -685,4 +696,76 @@ fn xattr_and_chmod_race(t: &T) -> R {
         check_eq!(f::getxattr(o.m(format!("{i}")), "user.x")?, b"1");
     }
     Ok(())
+}
+
+/// Each copy-up of one lower file, by its many names, takes what the file has at some moment.
+fn attributes_that_change_during_copy_up(t: &T) -> R {
+    const LONG: &str = "user.a-rather-long-name-that-comes-and-goes";
+    let o = t.ovl()?;
+    let names = t.scaled(300, 20);
+    f::write(o.low("0"), "x")?;
+    f::setxattr(o.low("0"), "user.stays", "1")?;
+    for i in 1..names {
+        f::link(o.low("0"), o.low(i.to_string()))?;
+    }
+    o.mount()?;
+    let passed_over = of_changing_attributes(t);
+    let stop = AtomicBool::new(false);
+    let mut copied = Vec::new();
+    all(vec![
+        Box::new(|| {
+            while !stop.load(Ordering::SeqCst) {
+                f::setxattr(o.low("0"), LONG, "1")?;
+                f::removexattr(o.low("0"), LONG)?;
+            }
+            Ok(())
+        }) as Box<dyn FnOnce() -> R + Send + '_>,
+        Box::new(|| {
+            let r = (0..names).try_for_each(|i| -> R {
+                let r = f::chmod(o.m(i.to_string()), 0o600);
+                if may(r, passed_over)?.is_some() {
+                    copied.push(i);
+                }
+                Ok(())
+            });
+            stop.store(true, Ordering::SeqCst);
+            r
+        }),
+    ])?;
+    check!(!copied.is_empty(), "no copy-up came to its end");
+    for i in copied {
+        check_eq!(f::getxattr(o.up(i.to_string()), "user.stays")?, b"1", "{i}");
+    }
+    Ok(())
+}
+
+/// An overlay as the lower of another one: it marks its directories as impure, which makes their
+/// lists of attributes longer than they were when the outer one asked for their size.
+fn marks_of_an_inner_overlay_during_copy_up(t: &T) -> R {
+    let inner = t.ovl()?;
+    let dirs = t.scaled(100, 10);
+    for i in 0..dirs {
+        f::mkdir(inner.low(i.to_string()))?;
+        f::write(inner.low(format!("{i}/a")), "x")?;
+    }
+    inner.mount()?;
+    for i in 0..dirs {
+        f::chmod(inner.m(i.to_string()), 0o700)?;
+    }
+    let mut outer = t.ovl()?;
+    outer.lowers = vec![inner.mnt.clone()];
+    outer.mount()?;
+    let passed_over = of_changing_attributes(t);
+    all(vec![
+        Box::new(|| (0..dirs).try_for_each(|i| f::chmod(inner.m(format!("{i}/a")), 0o600)))
+            as Box<dyn FnOnce() -> R + Send + '_>,
+        Box::new(|| {
+            (0..dirs).try_for_each(|i| -> R {
+                let r = f::chmod(outer.m(i.to_string()), 0o711);
+                may(r, passed_over).map(|_| ())
+            })
+        }),
+    ])?;
+    outer.umount()?;
+    inner.umount()
 }
