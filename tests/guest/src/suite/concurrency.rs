@@ -756,11 +756,31 @@ fn marks_of_an_inner_overlay_during_copy_up(t: &T) -> R {
     outer.lowers = vec![inner.mnt.clone()];
     outer.mount()?;
     let passed_over = of_changing_attributes(t);
+    // Both come to the same directory at the same time.
+    let there = [AtomicU64::new(0), AtomicU64::new(0)];
+    let [first, second] = &there;
+    let meet = |me: &AtomicU64, other: &AtomicU64, i: u64| {
+        me.store(i + 1, Ordering::SeqCst);
+        while other.load(Ordering::SeqCst) <= i {
+            std::hint::spin_loop();
+        }
+    };
+    let rounds = |me: &AtomicU64, each: &dyn Fn(u64) -> R| {
+        let r = (0..dirs).try_for_each(each);
+        // Nobody waits for one that has failed.
+        me.store(u64::MAX, Ordering::SeqCst);
+        r
+    };
     all(vec![
-        Box::new(|| (0..dirs).try_for_each(|i| f::chmod(inner.m(format!("{i}/a")), 0o600)))
-            as Box<dyn FnOnce() -> R + Send + '_>,
         Box::new(|| {
-            (0..dirs).try_for_each(|i| -> R {
+            rounds(first, &|i| {
+                meet(first, second, i);
+                f::chmod(inner.m(format!("{i}/a")), 0o600)
+            })
+        }) as Box<dyn FnOnce() -> R + Send + '_>,
+        Box::new(|| {
+            rounds(second, &|i| {
+                meet(second, first, i);
                 let r = f::chmod(outer.m(i.to_string()), 0o711);
                 may(r, passed_over).map(|_| ())
             })
