@@ -119,7 +119,10 @@ pub(super) fn through_workdir(
     let w = job.write.start_write();
     let published = copied
         .and_then(|()| index_dir(job, m, &w, &temp, origin))
-        .and_then(|()| rename_to_place(job, m, &w, workdir, &temp, target, origin));
+        .and_then(|()| {
+            rename_to_place(job, m, &w, workdir, &temp, target, origin)
+                .inspect_err(|_| forget_in_index(job, m, &w, origin))
+        });
     match published {
         Ok(has_digest) => {
             publish_upper(job, temp, has_digest);
@@ -149,10 +152,24 @@ fn index_dir(
     temp: &Upper<Dentry>,
     origin: Option<&Record>,
 ) -> Result {
-    if !job.indexed || job.file_type() != FileType::Directory {
+    if !has_dir_entry(job) {
         return Ok(());
     }
     index::create_dir_entry(job.ms, m, w, origin.ok_or(EIO)?, temp)
+}
+
+/// Is it a directory that gets an entry in the index?
+fn has_dir_entry(job: &Job<'_>) -> bool {
+    job.indexed && job.file_type() == FileType::Directory
+}
+
+/// Removes the entry again that [`index_dir`] made: it would stand for a directory that is not in
+/// the overlay, and nobody could look the lower one up any more. In-tree it stays.
+#[cold]
+fn forget_in_index(job: &Job<'_>, m: &Mounter<'_>, w: &UpperWrite<'_>, origin: Option<&Record>) {
+    if let (true, Some(origin)) = (has_dir_entry(job), origin) {
+        index::remove_dir_entry(job.ms, m, w, origin);
+    }
 }
 
 /// Completes `temp` and moves it to its place, with both directories locked. Says whether its

@@ -368,6 +368,29 @@ pub(crate) fn create_dir_entry(
     made
 }
 
+/// Removes the entry of a lower directory, whose handle is `handle`, that was not copied up after
+/// all. A failure is logged.
+#[cold]
+pub(crate) fn remove_dir_entry(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    handle: &Record,
+) {
+    let removed = || -> Result {
+        let dir = ms.indexdir().ok_or(EIO)?;
+        let name = name_of(handle.handle().ok_or(EIO)?)?;
+        let index = dir.lookup(m, ms.upper_mnt()?, &name)?;
+        temp::cleanup(ms, m, w, dir, &index)
+    };
+    if let Err(error) = removed() {
+        warn_limited!(
+            "the index keeps the entry of a failed copy-up ({})\n",
+            error.to_errno()
+        );
+    }
+}
+
 /// Removes the entry of an object that has lost its last name. A failure is logged.
 ///
 /// With NFS export a whiteout takes its place, so that handles of the object are known to be stale.

@@ -21,7 +21,10 @@ use crate::vfs::errno::{
 };
 use crate::{
     overlay::{
-        dir_cache::list_names,
+        dir_cache::{
+            list_names,
+            NameList, //
+        },
         mount::MountState,
         nlink,
         origin::{
@@ -141,12 +144,15 @@ pub(crate) fn clean(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>) -> Res
     let dir = ms.workdir()?;
     let mnt = ms.upper_mnt()?;
     let names = list_names(m, RealPath::upper(mnt, dir))?;
-    for name in names.iter() {
+    // In this order: without the leftovers, the entries of unfinished copies would look like those of
+    // removed directories; and what is made in place of an entry may get the name of a leftover.
+    remove_unfinished(ms, m, w, &names)?;
+    for name in names.iter().filter(|name| is_leftover(name)) {
+        let leftover = dir.lookup(m, mnt, name)?;
+        workdir::remove_leftover(ms, m, w, dir, &leftover, name)?;
+    }
+    for name in names.iter().filter(|name| !is_leftover(name)) {
         let index = dir.lookup(m, mnt, name)?;
-        if name.first() == Some(&b'#') {
-            workdir::remove_leftover(ms, m, w, dir, &index, name)?;
-            continue;
-        }
         let verdict = verify_entry(ms, m, &index, name).inspect_err(|error| {
             complain(&index, name, *error);
         })?;
@@ -160,6 +166,55 @@ pub(crate) fn clean(ms: &MountState, m: &Mounter<'_>, w: &UpperWrite<'_>) -> Res
         }
     }
     Ok(())
+}
+
+/// Is this the name of what an operation that did not end left behind?
+fn is_leftover(name: &[u8]) -> bool {
+    name.first() == Some(&b'#')
+}
+
+/// Removes the entries of directories that are among the leftovers: copies of lower ones that were not
+/// moved to their place before a crash. In-tree, such an entry makes the mount fail, or the lower
+/// directory cannot be looked up any more.
+#[inline(never)]
+fn remove_unfinished(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    w: &UpperWrite<'_>,
+    names: &NameList,
+) -> Result {
+    let (dir, mnt) = (ms.workdir()?, ms.upper_mnt()?);
+    let mut unfinished = KVec::new();
+    for name in names.iter().filter(|name| is_leftover(name)) {
+        let leftover = dir.lookup(m, mnt, name)?;
+        if leftover.is_dir() {
+            let record = origin::encode(ms.format(), m, leftover.positive()?, true)?;
+            unfinished.push(record, GFP_KERNEL)?;
+        }
+    }
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    for name in names.iter().filter(|name| !is_leftover(name)) {
+        let index = dir.lookup(m, mnt, name)?;
+        if index.is_dir() && stands_for_any(ms, m, &index, &unfinished)? {
+            complain(&index, name, ESTALE);
+            temp::cleanup(ms, m, w, dir, &index)?;
+        }
+    }
+    Ok(())
+}
+
+/// Does the entry of a directory stand for one of these?
+fn stands_for_any(
+    ms: &MountState,
+    m: &Mounter<'_>,
+    index: &Upper<Dentry>,
+    uppers: &[Record],
+) -> Result<bool> {
+    let path = RealPath::upper(ms.upper_mnt()?, index);
+    let kept = origin::read(ms.format(), m, path, Name::Upper)?;
+    Ok(kept.is_some_and(|kept| uppers.iter().any(|upper| upper.handle() == kept.handle())))
 }
 
 /// Says which entry is not good.

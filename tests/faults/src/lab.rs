@@ -187,7 +187,8 @@ impl Lab {
         v
     }
 
-    /// What is in the workdir now, while it is mounted: not the whiteout that is kept for others.
+    /// As [`Self::leftovers`], without the whiteout that is kept for others and stays until the next
+    /// mount.
     pub fn temporaries(&self) -> Vec<String> {
         let tree = self.tree("work", What::Raw);
         let device = |k: &String| tree.get(k).is_some_and(|line| line.starts_with('2'));
@@ -216,7 +217,8 @@ impl Lab {
             .map_err(|e| format!("mounting with the other module: errno {e}"))?;
         let d = differences(tree, &self.merged(), [ty, other]);
         self.down()?;
-        let left = self.leftovers();
+        // A mount that finds the entry of a removed directory in the index makes a whiteout there.
+        let left = self.temporaries();
         match (d.is_empty(), left.is_empty()) {
             (true, true) => Ok(()),
             (false, _) => Err(format!("the other module sees: {}", d.join("\n  "))),

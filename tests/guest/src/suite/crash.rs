@@ -12,6 +12,8 @@ cases! { "crash";
     half_done_rmdir_is_harmless;
     stale_whiteout_in_workdir_is_not_used;
     index_directory_is_left_alone;
+    index_entry_of_an_unfinished_directory.expect_intree_fail("the mount is refused, or the directory cannot be looked up any more");
+    index_entry_of_a_failed_directory.expect_intree_fail("the directory cannot be looked up any more");
 }
 
 fn workdir(o: &Ovl, p: &str) -> PathBuf {
@@ -225,4 +227,77 @@ fn index_directory_is_left_alone(t: &T) -> R {
         "without index=on"
     );
     Ok(())
+}
+
+/// Directories have entries in the index, too.
+fn all_indexed(t: &T) -> R<Ovl> {
+    let mut o = t.ovl()?;
+    o.opts = "redirect_dir=on,metacopy=off,xino=off,index=on,nfs_export=on".into();
+    for i in 0..8 {
+        f::mkdir(o.low(format!("d{i}")))?;
+        f::write(o.low(format!("d{i}/a")), "x")?;
+    }
+    Ok(o)
+}
+
+/// How many entries the index has, without temporary objects.
+fn indexed(o: &Ovl) -> R<usize> {
+    let names = f::ls(o.work.as_ref().unwrap().join("index"))?;
+    Ok(names.iter().filter(|n| !n.starts_with('#')).count())
+}
+
+/// The directories are as they were, and can be copied up.
+fn directories_are_sound(o: &Ovl) -> R {
+    for round in 0..2 {
+        for i in 0..8 {
+            check_eq!(f::ls(o.m(format!("d{i}")))?, ["a"], "d{i}, round {round}");
+            f::chmod(o.m(format!("d{i}")), 0o710)?;
+        }
+        check_eq!(indexed(o)?, 8, "round {round}");
+        o.again()?;
+    }
+    Ok(())
+}
+
+/// The copy of a directory gets its entry in the index before it gets to its place.
+fn index_entry_of_an_unfinished_directory(t: &T) -> R {
+    let o = all_indexed(t)?;
+    o.mount()?;
+    for i in 0..8 {
+        f::chmod(o.m(format!("d{i}")), 0o700)?;
+    }
+    o.umount()?;
+    check_eq!(indexed(&o)?, 8);
+    for i in 0..8 {
+        let temp = o.work.as_ref().unwrap().join(format!("index/#{i}"));
+        f::rename(o.up(format!("d{i}")), &temp)?;
+        if i % 2 == 0 {
+            // The attributes come after the entry.
+            f::removexattr(&temp, "trusted.overlay.origin")?;
+        }
+    }
+    o.mount()?;
+    for i in 0..8 {
+        check_eq!(f::ls(o.m(format!("d{i}")))?, ["a"], "d{i}");
+    }
+    check_eq!(indexed(&o)?, 0);
+    directories_are_sound(&o)
+}
+
+/// There is an object of the name already, made behind the mount's back.
+fn index_entry_of_a_failed_directory(t: &T) -> R {
+    let o = all_indexed(t)?;
+    o.mount()?;
+    for i in 0..8 {
+        f::stat(o.m(format!("d{i}")))?;
+        f::write(o.up(format!("d{i}")), "in the way")?;
+        check_err!(f::chmod(o.m(format!("d{i}")), 0o700), EEXIST);
+        f::unlink(o.up(format!("d{i}")))?;
+    }
+    o.again()?;
+    for i in 0..8 {
+        check_eq!(f::ls(o.m(format!("d{i}")))?, ["a"], "d{i}");
+    }
+    check_eq!(indexed(&o)?, 0);
+    directories_are_sound(&o)
 }
