@@ -130,28 +130,30 @@ fn fill_as_mounter(
         depth: 0,
         ino32: true,
     };
-    if let Some(upper) = &options.upper {
-        let Some(work) = &options.work else {
+    if let Some(upper) = options.upper.take() {
+        let Some(work) = options.work.take() else {
             return Err(context.refuse(EINVAL, fmt!("upperdir needs a workdir")));
         };
-        builder.add_upper(m, upper)?;
-        builder.add_work(m, upper, work)?;
+        builder.ms.names.work = Some(work.name);
+        builder.add_upper(m, &upper)?;
+        builder.add_work(m, &upper.path, &work.path)?;
+        builder.ms.names.upper = Some(upper.name);
     }
     builder.add_lowers(m, &options.lowers)?;
+    options.hand_over_lowers(&mut builder.ms.names)?;
     builder.finish(m)
 }
 
 /// The state of the mount, without layers. A function of its own: it goes through the stack.
 #[inline(never)]
 fn new_state(
-    options: &mut Options,
+    options: &Options,
     config: Config,
     tables: &'static Tables<Overlay>,
 ) -> Result<KBox<MountState>> {
     let mut ms = MountState::new(config, cred::prepare_mounter_cred()?, tables)?;
     ms.unmounting = Unmounting::with_capacity(options.lowers.len().saturating_add(1))?;
     ms.casefold = options.casefold();
-    ms.names = options.take_names()?;
     Ok(ms)
 }
 

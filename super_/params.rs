@@ -199,30 +199,22 @@ impl Options {
         }
     }
 
-    /// Hands the names of the layers over to the mount. The names of lower layers that were
-    /// given as one `lowerdir=` are not kept.
+    /// Hands the names of the lower layers over to the mount, which has the layers themselves by
+    /// now. Those that were given as one `lowerdir=` are not kept.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn take_names(&mut self) -> Result<LayerNames> {
-        let lowerdir_all = self.lowerdir_all.take();
-        let mut lowers = KVec::new();
-        if lowerdir_all.is_none() {
-            lowers.reserve(self.lowers.len(), GFP_KERNEL_ACCOUNT)?;
-            for layer in &mut self.lowers {
-                lowers.push(Text::of(&layer.name)?, GFP_KERNEL_ACCOUNT)?;
+    pub(super) fn hand_over_lowers(&mut self, names: &mut LayerNames) -> Result {
+        names.lowerdir_all = self.lowerdir_all.take();
+        let lowers = core::mem::take(&mut self.lowers);
+        if names.lowerdir_all.is_none() {
+            names.lowers.reserve(lowers.len(), GFP_KERNEL_ACCOUNT)?;
+            for layer in lowers {
+                names.lowers.push(layer.name, GFP_KERNEL_ACCOUNT)?;
             }
         }
-        Ok(LayerNames {
-            upper: name_of(&self.upper)?,
-            work: match self.upper {
-                Some(_) => name_of(&self.work)?,
-                None => None,
-            },
-            lowerdir_all,
-            lowers,
-        })
+        Ok(())
     }
 
     /// Takes one option, as `->parse_param` of a mount or remount.
@@ -506,12 +498,6 @@ fn check_writable(context: &FsContext, layer: &NamedPath) -> Result {
         return Err(context.refuse(EINVAL, fmt!("the file system of {name} is read-only")));
     }
     Ok(())
-}
-
-/// A copy of the name of a layer.
-fn name_of(layer: &Option<NamedPath>) -> Result<Option<Text>> {
-    let name = layer.as_ref().map(|layer| Text::of(&layer.name));
-    name.transpose()
 }
 
 /// Looks a layer up whose name may have escapes.

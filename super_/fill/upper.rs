@@ -28,6 +28,7 @@ use crate::{
     },
     vfs::{
         cred::Mounter,
+        mount::Path,
         super_block::HandleType, //
     },
 };
@@ -87,20 +88,15 @@ impl Builder<'_, '_> {
     /// The work directory beside the upper layer. Without one that can be used, the mount is
     /// read-only.
     #[inline(never)]
-    pub(super) fn add_work(
-        &mut self,
-        m: &Mounter<'_>,
-        upper: &NamedPath,
-        work: &NamedPath,
-    ) -> Result {
-        if !upper.path.mnt().ptr_eq(work.path.mnt()) {
+    pub(super) fn add_work(&mut self, m: &Mounter<'_>, upper: &Path, work: &Path) -> Result {
+        if !upper.mnt().ptr_eq(work.mnt()) {
             return Err(self.refuse(EINVAL, "workdir and upperdir are not on the same mount"));
         }
-        let (above, beside) = (upper.path.dentry(), work.path.dentry());
+        let (above, beside) = (upper.dentry(), work.dentry());
         if beside.is_subdir_of(above) || above.is_subdir_of(beside) {
             return Err(self.refuse(EINVAL, "one of workdir and upperdir is inside the other"));
         }
-        let dentry = self.ms.upper_mnt()?.adopt(&work.path)?;
+        let dentry = self.ms.upper_mnt()?.adopt(work)?;
         let in_use = self.take_for_use(&dentry, "workdir")?;
         let trap = Some(self.trap(&dentry, "workdir")?);
         self.upper_mut()?.base = Some(WorkBase {
@@ -131,11 +127,11 @@ impl Builder<'_, '_> {
     /// `EINVAL` if it is a remote one that lacks something; what the trials fail with, if that
     /// says nothing about the feature.
     #[inline(never)]
-    fn find_features(&self, m: &Mounter<'_>, work: &NamedPath) -> Result<UpperFeatures> {
+    fn find_features(&self, m: &Mounter<'_>, work: &Path) -> Result<UpperFeatures> {
         let ms = &*self.ms;
         let w = ms.want_write()?;
         let features = UpperFeatures {
-            d_type: workdir::check_d_type(m, &work.path)?,
+            d_type: workdir::check_d_type(m, work)?,
             tmpfile: workdir::check_tmpfile(ms, m, &w),
             rename_whiteout: workdir::check_rename_whiteout(ms, m, &w)?,
             xattr: workdir::check_xattr(ms, m, &w),
