@@ -199,7 +199,10 @@ fn one(
 /// xfs sets an ACL, and then the mode that it implies: also where there is no overlay.
 fn half_an_acl(v: &Volume, s: &Scenario, tree: &Tree, trees: &[Tree; 2]) -> bool {
     let but_for_modes = |t: &Tree| -> Vec<(String, String)> {
-        let line = |l: &String| l.split_once(' ').map_or_else(String::new, |(_, l)| l.into());
+        let line = |l: &String| {
+            l.split_once(' ')
+                .map_or_else(String::new, |(_, l)| l.into())
+        };
         t.iter().map(|(k, l)| (k.clone(), line(l))).collect()
     };
     v.fs == "xfs" && s.name == "set-acl" && but_for_modes(tree) == but_for_modes(&trees[1])
