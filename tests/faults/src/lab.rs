@@ -217,8 +217,12 @@ impl Lab {
             .map_err(|e| format!("mounting with the other module: errno {e}"))?;
         let d = differences(tree, &self.merged(), [ty, other]);
         self.down()?;
-        // A mount that finds the entry of a removed directory in the index makes a whiteout there.
-        let left = self.temporaries();
+        // With handles, a mount that finds the entry of a removed directory in the index makes a
+        // whiteout there.
+        let left = match self.options.contains("nfs_export=on") {
+            true => self.temporaries(),
+            false => self.leftovers(),
+        };
         match (d.is_empty(), left.is_empty()) {
             (true, true) => Ok(()),
             (false, _) => Err(format!("the other module sees: {}", d.join("\n  "))),
